@@ -1,0 +1,53 @@
+"""Score, prune a little, score again: the exponential schedule of SynFlow and its kin."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from nodepath.methods.problem import Choice, Problem
+from nodepath.methods.selection import check_finite, keep_best, keep_best_by_layer
+
+__all__ = ["Rescore", "iterate"]
+
+Rescore = Callable[[int, Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
+"""(iteration, weights times masks, masks) -> scores."""
+
+
+def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
+    """Prune to density `rho**((e + 1) / iterations)` after iteration e.
+
+    The intermediate counts are rounded, the last is exact. Where layers have counts of their own, each follows
+    the same schedule towards its own density.
+
+    Args:
+        problem: The task.
+        rescore: Scores every weight anew; what must not come back gets -inf.
+        iterations: How many steps.
+
+    Cost: as many scorings as iterations.
+
+    Raises:
+        NonFiniteError: A score is NaN, or infinite where the weight is kept.
+    """
+    masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
+    counts = problem.layer_counts()
+    sizes = {name: mask.numel() for name, mask in masks.items()}
+    scores: dict[str, Tensor] = {}
+    for step in range(1, iterations + 1):
+        pruned = {name: w * masks[name] if name in masks else w for name, w in problem.weights.items()}
+        fresh = rescore(step - 1, pruned, masks)
+        scores = {name: fresh[name] for name in problem.included}
+        check_finite({name: score.where(score != -torch.inf, 0.0) for name, score in scores.items()}, "scores")
+        if counts is None:
+            masks = keep_best(scores, _on_schedule(problem.keep, problem.size, step, iterations))
+        else:
+            now = {name: _on_schedule(counts[name], size, step, iterations) for name, size in sizes.items()}
+            masks = keep_best_by_layer(scores, now)
+    return Choice(masks, scores)
+
+
+def _on_schedule(keep: int, size: int, step: int, iterations: int) -> int:
+    if step == iterations or keep == 0:
+        return keep
+    return round(size * (keep / size) ** (step / iterations))

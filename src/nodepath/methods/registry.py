@@ -1,0 +1,78 @@
+"""What a method is, and where methods are found.
+
+A method is filed in `METHODS`; besides, every score is a method (its best weights are kept), and so is every
+budget (random cells at its exact layer counts).
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, Protocol
+
+from nodepath.budgets import BUDGETS
+from nodepath.errors import ArgumentError, UnknownNameError
+from nodepath.methods.budgeted import RandomCells
+from nodepath.methods.problem import Choice, Problem
+from nodepath.methods.scored import Scored
+from nodepath.registry import Registry, nearest
+from nodepath.scores import SCORES
+
+__all__ = ["METHODS", "Method", "create", "describe", "names", "needs_batch"]
+
+
+class Method(Protocol):
+    """What turns a problem into masks. A frozen dataclass whose fields are its options."""
+
+    def __call__(self, problem: Problem) -> Choice:
+        """Choose exactly `problem.keep` of the included weights."""
+
+
+METHODS: Registry[Callable[..., Method]] = Registry("method", "nodepath.methods")
+
+
+def names() -> list[str]:
+    """The names of all PaI methods, sorted."""
+    return sorted({*METHODS, *SCORES, *BUDGETS})
+
+
+def create(name: str, **options: Any) -> Method:
+    """A method by its name, with its options.
+
+    Raises:
+        UnknownNameError: No such method; lists the known ones and the nearest.
+        ArgumentError: The method has no such option; lists those it has.
+    """
+    made, entry = _entry(name)
+    known = [field.name for field in fields(entry)] if is_dataclass(entry) else None
+    for option in options:
+        if known is not None and option not in known:
+            choices = f"it has {', '.join(known)}" if known else "it has none"
+            raise ArgumentError(f"method '{name}' has no option '{option}'; {choices}")
+    return made(entry(**options))
+
+
+def needs_batch(name: str) -> bool:
+    """Whether a method needs data.
+
+    Raises:
+        UnknownNameError: No such method.
+    """
+    return bool(getattr(_entry(name)[1], "needs_batch", False))
+
+
+def describe(name: str) -> str:
+    """The first line of a method's docstring.
+
+    Raises:
+        UnknownNameError: No such method.
+    """
+    return (_entry(name)[1].__doc__ or "").strip().split("\n")[0]
+
+
+def _entry(name: str) -> tuple[Callable[[Any], Method], Any]:
+    if name in METHODS:
+        return lambda method: method, METHODS[name]
+    if name in SCORES:
+        return Scored, SCORES[name]
+    if name in BUDGETS:
+        return RandomCells, BUDGETS[name]
+    raise UnknownNameError(f"unknown method '{name}'; {nearest(name, names())}")

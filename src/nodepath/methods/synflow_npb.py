@@ -1,0 +1,64 @@
+"""SynFlow with a random start: the node-path balancing of the ICLR 2023 submission."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nodepath.errors import ArgumentError
+from nodepath.methods.iterate import iterate
+from nodepath.methods.problem import Choice, Problem
+from nodepath.methods.registry import METHODS
+from nodepath.scores.path_flow import PathFlow
+from nodepath.scores.random import Random
+
+__all__ = ["SynFlowNodePathBalancing"]
+
+
+@METHODS.register("synflow-npb")
+@dataclass(frozen=True, kw_only=True)
+class SynFlowNodePathBalancing:
+    r"""SynFlow that draws at random now and then at the start, which buys nodes for paths.
+
+    Density $\rho^{(e + 1) / T}$ after iteration e; scores are random if `e % random_every == 0` and
+    `e + 1 <= random_until`, else those of SynFlow. It breaks SynFlow's habit of making rich nodes richer.
+
+    Args:
+        iterations: T.
+        random_every: Every so many iterations is random, the first included.
+        random_until: The last iteration, counted from 1, that may be random.
+        revive: Random iterations choose among all weights, as the authors' code does: pruned ones come back, and only
+            the last random iteration matters. False: they choose among the kept.
+
+    Cost: T forward and backward passes of one sample in float64, less the random ones. Needs data: no.
+
+    Reference:
+        Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective. Submitted to ICLR 2023,
+        OpenReview nqoxB03tzi.
+    """
+
+    iterations: int = 100
+    random_every: int = 2
+    random_until: int = 15
+    revive: bool = True
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or self.random_every < 1 or self.random_until < 0:
+            raise ArgumentError(
+                f"iterations is {self.iterations}, random_every {self.random_every}, random_until {self.random_until}; "
+                "synflow-npb needs at least 1, 1 and 0"
+            )
+
+    def __call__(self, problem: Problem) -> Choice:
+        """See `Method`."""
+        flow, random = PathFlow(), Random()
+
+        def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            at_random = step % self.random_every == 0 and step < self.random_until
+            scores = (random if at_random else flow)(problem.subject, weights)
+            if at_random and self.revive:
+                return scores
+            return {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
+
+        return iterate(problem, rescore, self.iterations)

@@ -1,0 +1,6 @@
+"""Networks by name: the papers' zoo, torchvision's, timm's, or anybody's own factory."""
+
+from nodepath.models.create import create, describe, names
+from nodepath.models.spec import ModelSpec
+
+__all__ = ["ModelSpec", "create", "describe", "names"]

@@ -1,0 +1,79 @@
+"""The example input: a tensor, a tuple, or a dict of keyword arguments. Only shapes count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nodepath.errors import ArgumentError
+
+__all__ = ["Example", "ExampleInput"]
+
+ExampleInput = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example input, ready for a call; its first axis is the batch, of which one sample is used.
+
+    Attributes:
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, x: ExampleInput) -> "Example":
+        """Read a tensor, a tuple or list of arguments, or a mapping of keyword arguments.
+
+        Raises:
+            ArgumentError: Something else, no tensor in it, or an empty tensor.
+        """
+        if isinstance(x, Tensor):
+            args, kwargs = (x,), {}
+        elif isinstance(x, tuple | list):
+            args, kwargs = tuple(x), {}
+        elif isinstance(x, Mapping):
+            args, kwargs = (), dict(x)
+        else:
+            raise ArgumentError(
+                f"example input is a {type(x).__name__}; pass a tensor, a tuple of arguments, or a dict of keyword "
+                "arguments, e.g. torch.zeros(1, 3, 32, 32)"
+            )
+        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        if not tensors:
+            raise ArgumentError("example input holds no tensor; pass one of the shape that the model takes")
+        for tensor in tensors:
+            if tensor.numel() == 0:
+                raise ArgumentError(f"example input has shape {tuple(tensor.shape)}, which is empty; use a batch of 1")
+        sizes = {tensor.shape[0] for tensor in tensors if tensor.ndim}
+        if len(sizes) == 1 and all(tensor.ndim > 1 for tensor in tensors):
+            args = tuple(_first(value) for value in args)
+            kwargs = {name: _first(value) for name, value in kwargs.items()}
+        return cls(args, kwargs)
+
+    def sources(self) -> list[Tensor]:
+        """The floating-point tensors: where paths begin."""
+        return [v for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor) and v.is_floating_point()]
+
+    def replace(self, swap: Mapping[int, Tensor]) -> "Example":
+        """The same call with some tensors, known by id, swapped for others."""
+
+        def swapped(value: Any) -> Any:
+            return swap.get(id(value), value)
+
+        return Example(tuple(map(swapped, self.args)), {k: swapped(v) for k, v in self.kwargs.items()})
+
+    def to(self, device: torch.device) -> "Example":
+        """The same call on another device."""
+        return self.replace(
+            {id(v): v.to(device) for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor)}
+        )
+
+
+def _first(value: Any) -> Any:
+    return value[:1] if isinstance(value, Tensor) else value

@@ -1,0 +1,145 @@
+"""Paths and reachability of a masked network: one forward and one backward pass each."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nodepath.paths.network import Arrival, Network, dense_edges, log2
+from nodepath.paths.semantics import EXACT, REACH, Semantics
+from nodepath.paths.tracer import Site, Weigh
+
+__all__ = ["Flow", "Reach", "count_paths", "flow", "given", "openings", "reach"]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How the paths run through a network.
+
+    Attributes:
+        log2_paths: log2 of the (weighted) number of paths; -inf for none.
+        shares: Parameter name -> share of all paths through each weight, of the weight's shape; zeros if there are none.
+        input_shares: Share of all paths that begin at each element of the first input.
+    """
+
+    log2_paths: float
+    shares: dict[str, Tensor]
+    input_shares: Tensor
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What lies on a path.
+
+    Attributes:
+        weights: Parameter name -> bool, of the weight's shape.
+        inputs: Bool, of the first input's shape.
+    """
+
+    weights: dict[str, Tensor]
+    inputs: Tensor
+
+
+def flow(network: Network, edges: Mapping[str, Tensor], semantics: Semantics = EXACT) -> Flow:
+    """Send paths through a network whose weights are `edges`.
+
+    The number of paths is `R = sum of the outputs` for an input of ones; the share of a weight `w` is
+    `w (dR/dw) / R`, the product of the counts before and after it, over all positions.
+
+    Args:
+        network: The network.
+        edges: Parameter name -> edge weights >= 0, of the weight's shape; ones for what is absent.
+        semantics: How pooling is read.
+
+    Cost: one forward and one backward pass in float64.
+    """
+    arrival, leaves = _send(network, edges, semantics)
+    source = arrival.sources[0]
+    if arrival.counts.item() == 0.0:
+        return Flow(-math.inf, {n: torch.zeros_like(e) for n, e in leaves.items()}, torch.zeros_like(source))
+    slopes = _slopes(arrival, leaves)
+    total = arrival.counts.detach()
+    shares = {name: edge.detach() * slopes[name] / total for name, edge in leaves.items()}
+    return Flow(log2(arrival), shares, slopes[""] / total)
+
+
+def reach(network: Network, masks: Mapping[str, Tensor]) -> Reach:
+    """Which kept weights and which inputs lie on an input-output path, at the level of pixels.
+
+    Boolean throughout: no count can overflow, and no weight that carries few paths is called dead.
+
+    Args:
+        network: The network.
+        masks: Parameter name -> bool; all kept for what is absent.
+
+    Cost: one forward and one backward pass in float32.
+    """
+    arrival, leaves = _send(network, masks, REACH)
+    slopes = _slopes(arrival, leaves)
+    live = {name: (edge.detach() > 0.5) & (slopes[name] > 0.5) for name, edge in leaves.items()}
+    return Reach(live, slopes[""] > 0.5)
+
+
+def openings(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Which weights, kept or not, would lie on a path if they were kept and nothing else changed.
+
+    Args:
+        network: The network.
+        masks: Parameter name -> bool; all kept for what is absent.
+
+    Cost: as `reach`.
+    """
+    arrival, leaves = _send(network, masks, REACH)
+    slopes = _slopes(arrival, leaves)
+    return {name: slopes[name] > 0.5 for name in leaves}
+
+
+def count_paths(network: Network, masks: Mapping[str, Tensor], semantics: Semantics = EXACT) -> float:
+    """log2 of the number of paths: a forward pass alone.
+
+    Args:
+        network: The network.
+        masks: Parameter name -> bool; all kept for what is absent.
+        semantics: How pooling is read.
+    """
+    with torch.no_grad():
+        return log2(network.send(semantics, given(masks)))
+
+
+def given(edges: Mapping[str, Tensor]) -> Weigh:
+    """Edges by parameter name; what is absent is dense."""
+
+    def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+        if site.name is not None and site.name in edges:
+            return edges[site.name].to(counts)
+        return dense_edges(site, counts, spread)
+
+    return weigh
+
+
+def _send(network: Network, edges: Mapping[str, Tensor], semantics: Semantics) -> tuple[Arrival, dict[str, Tensor]]:
+    dtype = semantics.dtype(network.device)
+    leaves = {
+        name: (
+            edges[name].detach().to(network.device, dtype, copy=True)
+            if name in edges
+            else torch.ones(layer.shape, device=network.device, dtype=dtype)
+        ).requires_grad_()
+        for name, layer in network.layers.items()
+    }
+    with torch.enable_grad():
+        return network.send(semantics, given(leaves)), leaves
+
+
+def _slopes(arrival: Arrival, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Derivatives of the sum of the outputs; under "" that in the first input. Zeros where nothing depends."""
+    wanted = {**leaves, "": arrival.sources[0]}
+    if not arrival.counts.requires_grad:
+        return {name: torch.zeros_like(value) for name, value in wanted.items()}
+    slopes = torch.autograd.grad(arrival.counts, list(wanted.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(value) if slope is None else slope
+        for (name, value), slope in zip(wanted.items(), slopes, strict=True)
+    }

@@ -1,0 +1,69 @@
+"""What a prunable weight connects."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["Layer"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A prunable weight in the graph.
+
+    Attributes:
+        name: Its parameter name.
+        shape: (out, in / groups, *kernel), or (in, out / groups, *kernel) if transposed.
+        groups: Groups of a convolution; 1 for a Linear.
+        transposed: See `shape`.
+        linear: A matrix on the last axis, not a convolution.
+        positions: How often each weight is used in one forward pass of one sample.
+        shortcut: A projection shortcut: alone on its side of a residual add, beside at least two layers in sequence.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    groups: int
+    transposed: bool
+    linear: bool
+    positions: int
+    shortcut: bool
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels."""
+        return self.shape[0] if self.transposed else self.shape[1] * self.groups
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels."""
+        return self.shape[1] * self.groups if self.transposed else self.shape[0]
+
+    @property
+    def cells(self) -> int:
+        """Number of weights in one kernel; 1 for a Linear."""
+        return math.prod(self.shape[2:])
+
+    def kernels(self, values: Tensor) -> Tensor:
+        """View one value a weight as (groups, out / groups, in / groups, cells)."""
+        if self.transposed:
+            return values.reshape(self.groups, self.inputs // self.groups, self.outputs // self.groups, -1).transpose(1, 2)
+        return values.reshape(self.groups, self.outputs // self.groups, self.inputs // self.groups, -1)
+
+    def weights(self, kernels: Tensor) -> Tensor:
+        """The inverse of `kernels`."""
+        return (kernels.transpose(1, 2) if self.transposed else kernels).reshape(self.shape)
+
+    def by_output(self, values: Tensor) -> Tensor:
+        """Sums of one value a weight over what each output channel reads: (out,)."""
+        return self.kernels(values).sum(dim=(2, 3)).flatten()
+
+    def by_input(self, values: Tensor) -> Tensor:
+        """Sums of one value a weight over what each input channel feeds: (in,)."""
+        return self.kernels(values).sum(dim=(1, 3)).flatten()

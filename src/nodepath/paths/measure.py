@@ -1,0 +1,148 @@
+"""`measure` and `effective`: the two numbers, and what lies on a path."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from nodepath.errors import MaskMismatchError
+from nodepath.masks import MaskSet
+from nodepath.paths.example import ExampleInput
+from nodepath.paths.flow import count_paths, flow, reach
+from nodepath.paths.network import Network
+from nodepath.paths.nodes import NodeGroup, convention_named, node_groups
+from nodepath.paths.semantics import EXACT, PAPER
+from nodepath.paths.topology import LayerTopology, Topology
+from nodepath.registry import nearest
+
+__all__ = ["effective", "matched", "measure", "measure_network"]
+
+
+def measure(
+    model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor] | None = None, *, convention: str = "exact"
+) -> Topology:
+    """Count the paths and nodes of a masked network.
+
+    Every weight becomes its mask, biases 0, norms and activations the identity, average pooling a sum; ones are
+    fed, and the sum of the outputs is the number of paths. Nothing is ever rounded to "dead": reachability is
+    boolean and counts carry an exponent.
+
+    Args:
+        model: Any module; left as it was.
+        x: Example input: a tensor, a tuple, or a dict of keyword arguments; the first axis is the batch. Only shapes
+            count.
+        masks: What is kept; None: all. What it does not name counts as dense.
+        convention: Which nodes count, and how max pooling is read. "exact": output channels of each prunable layer and
+            input channels of the network; max pooling connects its whole window. "paper": as in the papers.
+
+    Returns:
+        Paths, nodes and everything derived from them, in all and by layer.
+
+    Cost: two forward and backward passes (numbers in float64, reachability in float32) and one or two forward passes
+    for the dense network.
+
+    Raises:
+        MaskMismatchError: A mask that names no prunable weight of this model, or has another shape.
+        InputMismatchError: The model does not run on `x`.
+        UnknownOperationError: An operation whose effect on paths nobody has declared.
+        NothingPrunableError: No Linear or convolution weight is used.
+
+    References:
+        "Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective" (OpenReview nqoxB03tzi);
+        effective sparsity: Vysogorets & Kempe, arXiv:2107.02306.
+    """
+    return measure_network(Network(model, x), masks, convention=convention)
+
+
+def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor]) -> MaskSet:
+    """The same masks without the weights that lie on no path from an input to an output.
+
+    Args:
+        model: Any module; left as it was.
+        x: Example input, see `measure`.
+        masks: What is kept. What it does not name counts as dense.
+
+    Returns:
+        Masks of the same names, each a subset.
+
+    Raises:
+        MaskMismatchError: See `measure`, as for the other errors.
+    """
+    network = Network(model, x)
+    live = reach(network, matched(network, masks)).weights
+    metadata = dict(masks.metadata) if isinstance(masks, MaskSet) else {}
+    return MaskSet({name: live[name].to(mask.device) for name, mask in masks.items()}, metadata)
+
+
+def measure_network(network: Network, masks: Mapping[str, Tensor] | None = None, *, convention: str = "exact") -> Topology:
+    """`measure`, for a network that has been read already."""
+    chosen = convention_named(convention)
+    semantics = EXACT if chosen == "exact" else PAPER
+    masks = matched(network, masks or {})
+    carried, alive = flow(network, masks, semantics), reach(network, masks)
+    groups: dict[str, list[NodeGroup]] = defaultdict(list)
+    for group in node_groups(network, alive, carried, chosen):
+        groups[group.owner].append(group)
+    everything = [group for several in groups.values() for group in several]
+    widths = [_effective_width(group.shares) for group in everything]
+    dense = network.dense_log2_paths if chosen == "exact" else count_paths(network, {}, semantics)
+    layers = []
+    for name, layer in network.layers.items():
+        kept = int(masks[name].sum()) if name in masks else layer.size
+        live = int(alive.weights[name].sum())
+        layers.append(
+            LayerTopology(
+                name=name,
+                shape=layer.shape,
+                prunable=layer.size,
+                kept=kept,
+                effective=live,
+                nodes=sum(int(group.effective.sum()) for group in groups[name]),
+                all_nodes=sum(len(group.effective) for group in groups[name]),
+                effective_width=sum(_effective_width(group.shares) for group in groups[name]),
+                macs=kept * layer.positions,
+                effective_macs=live * layer.positions,
+                shortcut=layer.shortcut,
+            )
+        )
+    return Topology(
+        convention=chosen,
+        log10_paths=carried.log2_paths * math.log10(2),
+        dense_log10_paths=dense * math.log10(2),
+        nodes=sum(int(group.effective.sum()) for group in everything),
+        dense_nodes=sum(len(group.effective) for group in everything),
+        effective_width=sum(widths),
+        log_effective_widths=sum(math.log(width) for width in widths if width > 0),
+        layers=tuple(layers),
+        unused=network.unused,
+        tied=tuple(sorted(network.tied)),
+    )
+
+
+def matched(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Masks on the network's device, checked against its layers.
+
+    Raises:
+        MaskMismatchError: A name that is no prunable weight, or another shape.
+    """
+    for name, mask in masks.items():
+        if name not in network.layers:
+            reason = "is never used by the forward pass" if name in network.unused else "is no prunable weight of this model"
+            raise MaskMismatchError(f"mask '{name}' {reason}; {nearest(name, network.layers)}")
+        if tuple(mask.shape) != network.layers[name].shape:
+            raise MaskMismatchError(
+                f"mask '{name}' has shape {tuple(mask.shape)}, the weight {network.layers[name].shape}; "
+                "prune this model, or load the masks that were made for it"
+            )
+    return {name: mask.to(network.device, torch.bool) for name, mask in masks.items()}
+
+
+def _effective_width(shares: Tensor) -> float:
+    """exp of the entropy of shares, normalised over the group; 0 if no path passes."""
+    total = shares.sum().item()
+    if total <= 0:
+        return 0.0
+    p = shares[shares > 0] / total
+    return math.exp(-(p * p.log()).sum().item())

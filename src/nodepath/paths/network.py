@@ -1,0 +1,196 @@
+"""A model and the shape of its input, read as a graph."""
+
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nodepath.errors import InputMismatchError, NodepathError, NothingPrunableError
+from nodepath.masks import unwrap
+from nodepath.paths.example import Example, ExampleInput
+from nodepath.paths.graph import projection_shortcuts
+from nodepath.paths.guard import evaluating
+from nodepath.paths.layer import Layer
+from nodepath.paths.semantics import EXACT, Semantics
+from nodepath.paths.tracer import PathTracer, Site, Weigh, running_module
+
+__all__ = ["Arrival", "Network"]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What arrives at the outputs of a network.
+
+    Attributes:
+        counts: Mantissa of the sum over all outputs, a scalar that can be differentiated.
+        exponent: The sum is `counts * 2**exponent`.
+        sources: The inputs, ones, that require grad.
+        tracer: Of the forward pass: its graph and sites.
+    """
+
+    counts: Tensor
+    exponent: int
+    sources: tuple[Tensor, ...]
+    tracer: PathTracer
+
+
+class Network:
+    """A model with the layers that its eval-mode forward pass uses.
+
+    Args:
+        model: Any module; never changed. Wrappers (`DataParallel`, `torch.compile`) are looked through.
+        x: Example input: a tensor, a tuple, or a dict of keyword arguments. The first axis is the batch;
+            one sample of it is used. Only shapes count.
+
+    Attributes:
+        layers: Parameter name -> layer, in the order of first use.
+        unused: Weights of Linear and convolution layers that the forward pass never uses.
+        tied: Linear weights that an embedding owns; they are not prunable.
+        dense_log2_paths: log2 of the number of paths with all weights, exact semantics.
+
+    Raises:
+        NothingPrunableError: The forward pass uses no Linear or convolution weight.
+        InputMismatchError: The model does not run on the example input.
+        UnknownOperationError: An operation whose effect on paths nobody has declared.
+    """
+
+    def __init__(self, model: nn.Module, x: ExampleInput) -> None:
+        self.model = unwrap(model)
+        parameters = dict(self.model.named_parameters())
+        self.device = next(iter(parameters.values()), torch.zeros(())).device
+        self.example = Example.of(x).to(self.device)
+        embedded = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+        self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
+        self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
+        with torch.no_grad():
+            dense = self.send(EXACT, dense_edges)
+        self._dense = dense
+        self.layers = _layers(dense.tracer)
+        self.tied = frozenset(self._tied[id(s.weight)] for s in dense.tracer.sites if id(s.weight) in self._tied)
+        self.unused = _unused(self.model, self.layers, self.tied)
+        if not self.layers:
+            raise NothingPrunableError(
+                f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution weight"
+            )
+
+    @property
+    def dense_log2_paths(self) -> float:
+        """log2 of the number of paths with all weights, exact semantics; -inf for none."""
+        return log2(self._dense)
+
+    @cached_property
+    def prunable(self) -> int:
+        """Number of prunable weights."""
+        return sum(layer.size for layer in self.layers.values())
+
+    @cached_property
+    def input_axis(self) -> int | None:
+        """The axis of the (first) input whose entries are the network's input channels; None: each unit is one.
+
+        Image channels for convolutions, features for a Linear that reads them on the last axis, and each
+        unit where the first prunable layer reads a flattened input.
+        """
+        readers = [s for s in self._dense.tracer.sites if s.fresh and s.linear and s.name is not None]
+        source = self._dense.sources[0]
+        if any(s.weight.shape[1] == source[0].numel() != source.shape[-1] for s in readers):
+            return None
+        return source.ndim - 1 if readers else 1
+
+    def weights(self) -> dict[str, Tensor]:
+        """The prunable parameters themselves, detached."""
+        parameters = dict(self.model.named_parameters())
+        return {name: parameters[name].detach() for name in self.layers}
+
+    def send(self, semantics: Semantics, weigh: Weigh) -> Arrival:
+        """One forward pass of path counts.
+
+        Args:
+            semantics: What is sent.
+            weigh: Gives the edges of each layer as the signal reaches it.
+        """
+        tracer = PathTracer(self.model, semantics, self._names, self._tied, weigh)
+        swap = {id(v): tracer.source(v.shape, self.device) for v in self.example.sources()}
+        example = self.example.replace(swap)
+        with evaluating(self.model), explaining(self.model), tracer:
+            outputs = self.model(*example.args, **example.kwargs)
+        signals = [signal for signal in map(tracer.signal, _leaves(outputs)) if signal is not None]
+        exponent = max((signal.exponent for signal in signals), default=0)
+        total = torch.zeros((), dtype=semantics.dtype(self.device), device=self.device)
+        for signal in signals:
+            total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
+        return Arrival(total, exponent, tuple(swap.values()), tracer)
+
+
+def log2(arrival: Arrival) -> float:
+    """log2 of a count; -inf for zero."""
+    counts = arrival.counts.item()
+    return math.log2(counts) + arrival.exponent if counts > 0 else -math.inf
+
+
+def dense_edges(site: Site, counts: Tensor, spread: Any) -> Tensor:
+    """Every weight is an edge; of a fixed filter, those that are not zero."""
+    del spread
+    if site.name is None and not isinstance(site.weight, nn.Parameter):
+        return (site.weight.detach() != 0).to(counts)
+    return counts.new_ones(site.weight.shape)
+
+
+@contextmanager
+def explaining(model: nn.Module) -> Iterator[None]:
+    """Turn the model's own error into one that says which layer refused the example input."""
+    try:
+        yield
+    except NodepathError:
+        raise
+    except Exception as error:
+        traceback = error.__traceback__
+        while traceback is not None and traceback.tb_next is not None:
+            traceback = traceback.tb_next
+        where = running_module(model, traceback.tb_frame if traceback else sys._getframe())
+        line = " ".join(str(error).split())
+        raise InputMismatchError(
+            f"the model does not run on the example input: {where} raised {type(error).__name__}: {line}; "
+            "pass an input of the shape that the model takes"
+        ) from error
+
+
+def _layers(tracer: PathTracer) -> dict[str, Layer]:
+    shortcuts = projection_shortcuts(tracer.graph)
+    layers: dict[str, Layer] = {}
+    for site in tracer.sites:
+        if site.name is None:
+            continue
+        positions = site.positions + (layers[site.name].positions if site.name in layers else 0)
+        layers[site.name] = Layer(
+            name=site.name,
+            shape=tuple(site.weight.shape),
+            groups=site.groups,
+            transposed=site.transposed,
+            linear=site.linear,
+            positions=positions,
+            shortcut=site.name in shortcuts,
+        )
+    return layers
+
+
+def _unused(model: nn.Module, layers: Mapping[str, Layer], tied: frozenset[str]) -> tuple[str, ...]:
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    owned = {id(m.weight) for m in model.modules() if isinstance(m, kinds)}
+    return tuple(n for n, p in model.named_parameters() if id(p) in owned and n not in layers and n not in tied)
+
+
+def _leaves(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _leaves(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)

@@ -1,0 +1,58 @@
+"""Operations that move, copy or drop elements without mixing them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nodepath.paths.table import register
+from nodepath.paths.tracer import Call
+
+VIEWS = (
+    "chunk diagonal expand expand_as flatten movedim moveaxis narrow permute ravel reshape reshape_as select split "
+    "split_with_sizes squeeze swapaxes swapdims t tensor_split transpose unbind unflatten unfold unsqueeze view view_as "
+    "T mT H"
+).split()
+COPIES = (
+    "channel_shuffle flip gather index_select pixel_shuffle pixel_unshuffle repeat repeat_interleave roll rot90 tile"
+).split()
+JOINS = ["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"]
+
+
+@register(*(name for name in VIEWS if name not in ("T", "mT", "H")), "getitem")
+@register(*(getattr(Tensor, name).__get__ for name in ("T", "mT", "H")))
+def view(call: Call, *args: Any, **kwargs: Any) -> Any:
+    """The same elements in another order or shape; they share memory with the input."""
+    return call.rearrange(args, kwargs, shares_memory=True)
+
+
+@register(*COPIES)
+def copy(call: Call, *args: Any, **kwargs: Any) -> Any:
+    """Elements moved or repeated into new memory."""
+    return call.rearrange(args, kwargs)
+
+
+@register(*JOINS)
+def join(call: Call, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """Side by side; what does not depend on the input brings no paths."""
+    counts, exponent = call.aligned(tensors)
+    return call.emit(call.function(counts, *args, **kwargs), exponent)
+
+
+@register("pad")
+def pad(call: Call, input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Padding by a constant brings no paths, whatever the constant; the other modes repeat elements."""
+    del value
+    signal = call.signal(input)
+    return call.emit(F.pad(signal.counts, pad, mode), signal.exponent)
+
+
+@register(Tensor.__setitem__)
+def write(call: Call, input: Tensor, index: Any, value: Any) -> None:
+    """Elements replaced in place."""
+    (base, new), exponent = call.aligned([input, value if isinstance(value, Tensor) else torch.zeros(())])
+    base = base.clone()
+    base[index] = new
+    call.overwrite(input, base, exponent)
