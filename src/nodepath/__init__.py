@@ -1,9 +1,9 @@
 """nodepath: prune a network before training it, see the paths and nodes that are left, train it.
 
-    masks = nodepath.prune(model, x, method="npb", sparsity=0.99)
-    topo = nodepath.measure(model, x, masks)
-    with masks.hold(model, optimizer):
-        ...  # your own training loop
+masks = nodepath.prune(model, x, method="npb", sparsity=0.99)
+topo = nodepath.measure(model, x, masks)
+with masks.hold(model, optimizer):
+    ...  # your own training loop
 """
 
 from importlib.metadata import version

@@ -23,6 +23,7 @@ __all__ = [
     "TransformedWeightError",
     "UnknownNameError",
     "UnknownOperationError",
+    "WeightsError",
 ]
 
 
@@ -72,6 +73,10 @@ class MaskMismatchError(NodepathError, ValueError):
 
 class MaskFileError(NodepathError, ValueError):
     """A mask file is damaged or was not written by nodepath."""
+
+
+class WeightsError(NodepathError, ValueError):
+    """A file of weights cannot be read, or is of another model."""
 
 
 class BudgetError(NodepathError, ValueError):

@@ -1,4 +1,7 @@
-"""Budgets: how many weights each layer keeps. Every module of this folder is imported, so a new file joins by itself."""
+"""Budgets: how many weights each layer keeps.
+
+Every module of this folder is imported, so a new file joins by itself.
+"""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -26,8 +26,8 @@ def settle_collapse(
         network: The network.
         masks: Parameter name -> bool.
         ranking: Parameter name -> scores, for what an emptied layer gets back and who pays for it.
-        policy: "error", "warn", or "keep-one": each emptied layer gets its best-scored weight, taken from the lowest kept
-            of all, so that the total stays.
+        policy: "error", "warn", or "keep-one": each emptied layer gets its best-scored weight, taken from the lowest
+            kept of all, so that the total stays.
         label: Who pruned and how far, for messages, e.g. "at sparsity 0.99 (method 'snip')".
 
     Returns:
@@ -71,12 +71,14 @@ def _give_back(
 
 
 def _message(network: Network, found: Collapse, label: str) -> str:
-    ways_out = "lower the sparsity, choose another method or budget ('erk'), or pass on_collapse='keep-one'"
-    if found.emptied:
-        name = next((n for n in found.emptied if n not in found.bypassed), found.emptied[0])
-        others = f" and {len(found.emptied) - 1} more layers" if len(found.emptied) > 1 else ""
-        effect = "no path is left" if found.no_path else "a live skip passes it by" if found.harmless else "its paths are cut"
-        return f"'{name}' keeps 0 of {network.layers[name].size} weights{others} {label}, {effect}; {ways_out}"
-    return f"no path is left {label} though no layer is empty; {ways_out.replace(', or pass on_collapse=' + chr(39) + 'keep-one' + chr(39), '')}"
-
-
+    if not found.emptied:
+        return f"no path is left {label} though no layer is empty; lower the sparsity, or choose another method"
+    name = next((n for n in found.emptied if n not in found.bypassed), found.emptied[0])
+    others = f" (and {len(found.emptied) - 1} more layers are empty)" if len(found.emptied) > 1 else ""
+    effect = (
+        "no path is left" if found.no_path else "a live skip passes it by" if found.harmless else "which cuts paths"
+    )
+    return (
+        f"'{name}' keeps 0 of {network.layers[name].size} weights{others} {label}, {effect}; lower the sparsity, "
+        "choose another method or budget ('erk'), or pass on_collapse='keep-one'"
+    )

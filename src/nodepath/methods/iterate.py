@@ -50,4 +50,5 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
 def _on_schedule(keep: int, size: int, step: int, iterations: int) -> int:
     if step == iterations or keep == 0:
         return keep
-    return round(size * (keep / size) ** (step / iterations))
+    fraction: float = (keep / size) ** (step / iterations)
+    return round(size * fraction)

@@ -12,8 +12,8 @@ from nodepath.methods.npb_layer import LayerProblem, solve
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
-from nodepath.paths.network import dense_edges
 from nodepath.paths.layer import Layer
+from nodepath.paths.network import dense_edges
 from nodepath.paths.semantics import EXACT
 from nodepath.paths.tracer import Site
 
@@ -82,19 +82,19 @@ class NodePathBalancing:
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
         network = problem.network
-        counts = problem.layer_counts(self.budget)
-        if counts is None:
+        budget = problem.layer_counts(self.budget)
+        if budget is None:
             raise ArgumentError("npb solves layer by layer; instead of scope='global' choose a budget, e.g. 'erk'")
         masks: dict[str, Tensor] = {}
 
-        def weigh(site: Site, arriving: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
-            if site.name is None or site.name not in counts:
-                return dense_edges(site, arriving, spread)
+        def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+            if site.name is None or site.name not in budget:
+                return dense_edges(site, counts, spread)
             if site.name not in masks:
                 layer = network.layers[site.name]
-                seen = _arriving(layer, arriving, spread)
-                masks[site.name] = self._mask(layer, seen, counts[site.name], problem)
-            return masks[site.name].to(arriving)
+                seen = _arriving(layer, counts, spread)
+                masks[site.name] = self._mask(layer, seen, budget[site.name], problem)
+            return masks[site.name].to(counts)
 
         with torch.no_grad():
             network.send(EXACT, weigh)
@@ -109,7 +109,9 @@ class NodePathBalancing:
         chosen = torch.zeros(preference.shape, dtype=torch.bool)
         per_group = layer.outputs // layer.groups
         for group, share in enumerate(_share_among_groups(paths, caps * per_group, keep)):
-            task = LayerProblem(paths[group], per_group, caps[group], share, self.alpha, self.beta if layer.cells > 1 else 0)
+            task = LayerProblem(
+                paths[group], per_group, caps[group], share, self.alpha, self.beta if layer.cells > 1 else 0
+            )
             counts = _spread_over_outputs(*solve(task), per_group, caps[group], problem.generator)
             # the `counts` best cells of each kernel: rank each cell within its kernel
             ranks = preference[group].argsort(dim=2, descending=True).argsort(dim=2)
@@ -181,11 +183,11 @@ def _spread_over_outputs(
     which among the optima of the layer problem leaves the next layers the most paths.
     """
     starts = kernels.cumsum(0) - kernels
-    place = (torch.arange(outputs).unsqueeze(0) - starts.unsqueeze(1)) % outputs  # place of each output in the row's turn
+    place = (
+        torch.arange(outputs).unsqueeze(0) - starts.unsqueeze(1)
+    ) % outputs  # place of each output in the row's turn
     opened = place < kernels.unsqueeze(1)
     spare = caps.unsqueeze(1) - 1
     extra = (kept - kernels).unsqueeze(1) - place * spare
     counts = opened * (1 + extra.clamp(min=0).minimum(spare))
     return counts[:, torch.randperm(outputs, generator=generator)]
-
-

@@ -42,7 +42,7 @@ class LayerProblem:
 
     @property
     def most_paths(self) -> float:
-        """$P_{max}$: what `keep` weights reach at most, filling the richest inputs first; at least the smallest float."""
+        """$P_{max}$: what `keep` weights reach at most, the richest inputs first; at least the smallest float."""
         order = torch.argsort(self.paths, descending=True, stable=True)
         room = self.outputs * self.caps[order]
         filled = (self.keep - (room.cumsum(0) - room)).clamp(min=0).minimum(room)

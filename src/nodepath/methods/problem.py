@@ -11,8 +11,8 @@ from nodepath.budgets import BUDGETS, Budget, Uniform
 from nodepath.errors import ArgumentError
 from nodepath.paths import Network
 from nodepath.paths.layer import Layer
-from nodepath.scores import Subject
 from nodepath.registry import nearest
+from nodepath.scores import Subject
 
 __all__ = ["Choice", "Problem"]
 

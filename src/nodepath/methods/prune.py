@@ -1,8 +1,6 @@
 """`prune`: from a model to a mask set."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from importlib.metadata import version
 from typing import Any
@@ -11,18 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from nodepath.errors import ArgumentError, BudgetError, MaskMismatchError
-from nodepath.masks import MaskSet
+from nodepath.masks import JSON, MaskSet
 from nodepath.methods.collapse import settle_collapse
 from nodepath.methods.problem import Choice, Problem
-from nodepath.methods.registry import Method, create
+from nodepath.methods.registry import Method, create, options_of
 from nodepath.methods.scored import Scored
 from nodepath.methods.selection import check_finite
 from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
 from nodepath.registry import nearest
-from nodepath.scores import Batch, Loss, Subject
+from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
+from nodepath.scores.given import Given
 
 __all__ = ["prune"]
+
+Patterns = str | Sequence[str] | None
 
 
 def prune(
@@ -38,8 +39,8 @@ def prune(
     loss: Loss | None = None,
     bn: str | None = None,
     scope: str | None = None,
-    include: str | list[str] | None = None,
-    exclude: str | list[str] | None = None,
+    include: Patterns = None,
+    exclude: Patterns = None,
     on_collapse: str = "error",
     **options: Any,
 ) -> MaskSet:
@@ -57,7 +58,8 @@ def prune(
         seed: Of all that the method draws. The global random state is neither read nor changed.
         batch: (inputs, targets) or an iterable of such pairs, for methods that need data.
         loss: (outputs, targets) -> mean over the samples; default cross-entropy.
-        bn: BatchNorm while scoring: "eval-identity", "frozen", "train-batch" or "warmed-up"; None: the method's default.
+        bn: BatchNorm while scoring: "eval-identity", "frozen", "train-batch" or "warmed-up"; None: the method's
+            default.
         scope: "global", "layerwise" or the name of a budget, for methods that rank; None: the method's default.
         include: Pattern or patterns (`fnmatch`) of parameter names to prune; None: all prunable.
         exclude: Pattern or patterns of those to leave dense; they are absent from the result.
@@ -80,26 +82,26 @@ def prune(
     chosen, label = _method(method, scores, options)
     _check_sparsity(sparsity, layer_counts)
     network = Network(model, x)
-    included = _included(network, include, exclude)
+    included = _included(network, _listed(include), _listed(exclude))
     size = sum(network.layers[name].size for name in included)
     keep = _keep(network, included, size, sparsity, layer_counts)
     weights = network.weights()
     check_finite(weights, "weights")
     if scores is not None:
         _check_scores(network, included, scores)
-    needs = bool(getattr(getattr(chosen, "score", chosen), "needs_batch", False))
+    needs = getattr(chosen, "needs_batch", False)
     if needs and batch is None:
         raise ArgumentError(f"method '{label}' needs data: pass batch=(inputs, targets) (on the command line --data)")
-    mode = bn or getattr(getattr(chosen, "score", chosen), "bn", "eval-identity")
+    mode = batch_norm_mode(str(bn or getattr(chosen, "bn", "eval-identity")))
     subject = Subject(network, _generator(seed), Batch.of(batch, loss) if needs else None, mode)
     problem = Problem(network, subject, weights, included, keep, scope, layer_counts)
     choice = _checked(chosen(problem), problem, label)
     ranking = choice.scores or {name: weights[name].abs() for name in included}
-    where = f"at sparsity {1 - keep / size:.6g} (method '{label}')"
+    where = f"at sparsity {sparsity if sparsity is not None else 1 - keep / size:.6g} (method '{label}')"
     masks, collapse = settle_collapse(network, choice.masks, ranking, on_collapse, where)
-    metadata = {
+    metadata: dict[str, JSON] = {
         "method": label,
-        "options": _options(chosen, options),
+        "options": options_of(chosen),
         "sparsity": sparsity,
         "kept": keep,
         "prunable": size,
@@ -109,8 +111,8 @@ def prune(
             "bn": mode if needs else None,
             "samples": subject.batch.samples if subject.batch else None,
             "scope": scope,
-            "include": include,
-            "exclude": exclude,
+            "include": list(_listed(include) or []),
+            "exclude": list(_listed(exclude) or []),
             "on_collapse": on_collapse,
         },
         "collapse": {"emptied": list(collapse.emptied), "no_path": collapse.no_path},
@@ -119,25 +121,13 @@ def prune(
     return MaskSet(masks, metadata)
 
 
-class _Given:
-    """The user's own numbers as a score."""
-
-    needs_batch = False
-
-    def __init__(self, scores: Mapping[str, Tensor]) -> None:
-        self._scores = scores
-
-    def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {n: self._scores[n].detach().to(w.device) if n in self._scores else w for n, w in weights.items()}
-
-
 def _method(
     method: str | Method | None, scores: Mapping[str, Tensor] | None, options: Mapping[str, Any]
 ) -> tuple[Method, str]:
     if (method is None) == (scores is None):
         raise ArgumentError("pass either method= (a name or an object) or scores= (your own numbers), not both or none")
     if scores is not None:
-        made: Method = Scored(_Given(scores))
+        made: Method = Scored(Given(scores))
         label = "scores"
     elif isinstance(method, str):
         return create(method, **options), method
@@ -146,7 +136,9 @@ def _method(
     else:
         raise ArgumentError(f"method is a {type(method).__name__}; pass a name or a method object")
     if options:
-        raise ArgumentError(f"option '{next(iter(options))}' belongs to no named method; give options to the object itself")
+        raise ArgumentError(
+            f"option '{next(iter(options))}' belongs to no named method; give options to the object itself"
+        )
     return made, label
 
 
@@ -158,23 +150,26 @@ def _check_sparsity(sparsity: float | None, layer_counts: Mapping[str, int] | No
         raise ArgumentError(f"sparsity is {sparsity}; it is the fraction removed, in [0, 1){hint}")
 
 
-def _included(
-    network: Network, include: str | list[str] | None, exclude: str | list[str] | None
-) -> tuple[str, ...]:
-    def matches(name: str, patterns: str | list[str]) -> bool:
-        return any(fnmatch(name, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
+def _listed(patterns: Patterns) -> list[str] | None:
+    return [patterns] if isinstance(patterns, str) else None if patterns is None else list(patterns)
 
+
+def _included(network: Network, include: list[str] | None, exclude: list[str] | None) -> tuple[str, ...]:
     for what, patterns in (("include", include), ("exclude", exclude)):
-        for pattern in [patterns] if isinstance(patterns, str) else patterns or []:
+        for pattern in patterns or []:
             if not any(fnmatch(name, pattern) for name in network.layers):
                 raise ArgumentError(f"{what} pattern '{pattern}' matches no layer; {nearest(pattern, network.layers)}")
+
+    def matches(name: str, patterns: list[str]) -> bool:
+        return any(fnmatch(name, pattern) for pattern in patterns)
+
     chosen = tuple(
         name
         for name in network.layers
-        if (include is None or matches(name, include)) and not (exclude is not None and matches(name, exclude))
+        if (include is None or matches(name, include)) and not matches(name, exclude or [])
     )
     if not chosen:
-        raise ArgumentError(f"include={include!r} and exclude={exclude!r} leave no layer to prune")
+        raise ArgumentError(f"include={include} and exclude={exclude} leave no layer to prune")
     return chosen
 
 
@@ -191,7 +186,9 @@ def _keep(
             raise BudgetError(f"layer_counts must name each included layer and no other; '{odd}' differs")
         for name, count in layer_counts.items():
             if not 0 <= count <= network.layers[name].size:
-                raise BudgetError(f"layer_counts['{name}'] is {count}; the layer holds 0 .. {network.layers[name].size}")
+                raise BudgetError(
+                    f"layer_counts['{name}'] is {count}; the layer holds 0 .. {network.layers[name].size}"
+                )
         return sum(layer_counts.values())
     assert sparsity is not None  # checked before
     keep = round((1 - sparsity) * size)
@@ -212,7 +209,9 @@ def _check_scores(network: Network, included: tuple[str, ...], scores: Mapping[s
             )
     for name in scores:
         if name not in network.layers:
-            raise MaskMismatchError(f"scores['{name}'] is no prunable weight of this model; {nearest(name, network.layers)}")
+            raise MaskMismatchError(
+                f"scores['{name}'] is no prunable weight of this model; {nearest(name, network.layers)}"
+            )
 
 
 def _generator(seed: int) -> torch.Generator:
@@ -224,19 +223,12 @@ def _generator(seed: int) -> torch.Generator:
 def _checked(choice: Choice, problem: Problem, label: str) -> Choice:
     """A method, also a third party's, must keep exactly what was asked."""
     if set(choice.masks) != set(problem.included):
-        raise MaskMismatchError(f"method '{label}' gave masks for other layers than asked; it must mask each included one")
+        raise MaskMismatchError(
+            f"method '{label}' gave masks for other layers than asked; it must mask each included one"
+        )
     kept = sum(int(mask.sum()) for mask in choice.masks.values())
     if kept != problem.keep:
-        raise BudgetError(f"method '{label}' keeps {kept} weights where {problem.keep} were asked; report it to its author")
+        raise BudgetError(
+            f"method '{label}' keeps {kept} weights where {problem.keep} were asked; report it to its author"
+        )
     return choice
-
-
-def _options(method: Method, options: Mapping[str, Any]) -> dict[str, Any]:
-    inner = getattr(method, "score", None) or getattr(method, "budget", None)
-    described = method if not isinstance(inner, object) or isinstance(inner, str) or inner is None else inner
-    found = asdict(described) if is_dataclass(described) and not isinstance(described, type) else dict(options)
-    return {key: value for key, value in found.items() if _plain(value)}
-
-
-def _plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from nodepath.budgets import BUDGETS
 from nodepath.errors import ArgumentError, UnknownNameError
+from nodepath.masks import JSON
 from nodepath.methods.budgeted import RandomCells
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.scored import Scored
 from nodepath.registry import Registry, nearest
 from nodepath.scores import SCORES
 
-__all__ = ["METHODS", "Method", "create", "describe", "names", "needs_batch"]
+__all__ = ["METHODS", "Method", "create", "describe", "names", "needs_batch", "options_of"]
 
 
 class Method(Protocol):
@@ -66,6 +67,13 @@ def describe(name: str) -> str:
         UnknownNameError: No such method.
     """
     return (_entry(name)[1].__doc__ or "").strip().split("\n")[0]
+
+
+def options_of(method: Method) -> dict[str, JSON]:
+    """The options of a method object, defaults included, as far as JSON can carry them."""
+    inner = method.score if isinstance(method, Scored) else method.budget if isinstance(method, RandomCells) else method
+    values: dict[str, object] = {f.name: getattr(inner, f.name) for f in fields(inner)} if is_dataclass(inner) else {}
+    return {key: value for key, value in values.items() if value is None or isinstance(value, str | bool | int | float)}
 
 
 def _entry(name: str) -> tuple[Callable[[Any], Method], Any]:

@@ -19,11 +19,22 @@ class Scored:
 
     score: Score
 
+    @property
+    def needs_batch(self) -> bool:
+        """Whether the score needs data."""
+        return self.score.needs_batch
+
+    @property
+    def bn(self) -> str:
+        """The score's own BatchNorm mode."""
+        mode: str = getattr(self.score, "bn", "eval-identity")
+        return mode
+
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        scores = self.score(problem.subject, problem.weights)
+        every = self.score(problem.subject, problem.weights)
+        scores = {name: every[name] for name in problem.included}
         check_finite(scores, "scores")
-        scores = {name: scores[name] for name in problem.included}
         counts = problem.layer_counts()
         masks = keep_best(scores, problem.keep) if counts is None else keep_best_by_layer(scores, counts)
         return Choice(masks, scores)

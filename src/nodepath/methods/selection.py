@@ -49,7 +49,7 @@ def check_finite(values: Mapping[str, Tensor], what: str) -> None:
 def keep_best(scores: Mapping[str, Tensor], keep: int) -> dict[str, Tensor]:
     """Masks of the `keep` largest scores over all layers at once, ties to the earlier layer and position."""
     flat = torch.cat([score.flatten() for score in scores.values()])
-    chosen = top(flat, keep).split([score.numel() for score in scores.values()])
+    chosen = torch.split(top(flat, keep), [score.numel() for score in scores.values()])
     return {name: part.reshape(scores[name].shape) for name, part in zip(scores, chosen, strict=True)}
 
 

@@ -33,12 +33,14 @@ class Example:
         Raises:
             ArgumentError: Something else, no tensor in it, or an empty tensor.
         """
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
         if isinstance(x, Tensor):
-            args, kwargs = (x,), {}
+            args = (x,)
         elif isinstance(x, tuple | list):
-            args, kwargs = tuple(x), {}
+            args = tuple(x)
         elif isinstance(x, Mapping):
-            args, kwargs = (), dict(x)
+            kwargs = dict(x)
         else:
             raise ArgumentError(
                 f"example input is a {type(x).__name__}; pass a tensor, a tuple of arguments, or a dict of keyword "
@@ -70,9 +72,7 @@ class Example:
 
     def to(self, device: torch.device) -> "Example":
         """The same call on another device."""
-        return self.replace(
-            {id(v): v.to(device) for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor)}
-        )
+        return self.replace({id(v): v.to(device) for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor)})
 
 
 def _first(value: Any) -> Any:

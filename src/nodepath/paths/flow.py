@@ -20,7 +20,7 @@ class Flow:
 
     Attributes:
         log2_paths: log2 of the (weighted) number of paths; -inf for none.
-        shares: Parameter name -> share of all paths through each weight, of the weight's shape; zeros if there are none.
+        shares: Parameter name -> share of all paths through each weight, of the weight's shape; zeros without paths.
         input_shares: Share of all paths that begin at each element of the first input.
     """
 

@@ -58,7 +58,9 @@ def projection_shortcuts(graph: Graph) -> frozenset[str]:
 
 def bypassed_layers(graph: Graph, names: Iterable[str]) -> list[str]:
     """Those of the layers that lie on one side of a residual add whose other side brings paths."""
-    passed = {graph.layers[step] for side, _, other_is_live in _residual_branches(graph) if other_is_live for step in side}
+    passed = {
+        graph.layers[step] for side, _, other_is_live in _residual_branches(graph) if other_is_live for step in side
+    }
     return [name for name in names if name in passed]
 
 

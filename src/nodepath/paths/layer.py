@@ -53,7 +53,9 @@ class Layer:
     def kernels(self, values: Tensor) -> Tensor:
         """View one value a weight as (groups, out / groups, in / groups, cells)."""
         if self.transposed:
-            return values.reshape(self.groups, self.inputs // self.groups, self.outputs // self.groups, -1).transpose(1, 2)
+            return values.reshape(self.groups, self.inputs // self.groups, self.outputs // self.groups, -1).transpose(
+                1, 2
+            )
         return values.reshape(self.groups, self.outputs // self.groups, self.inputs // self.groups, -1)
 
     def weights(self, kernels: Tensor) -> Tensor:

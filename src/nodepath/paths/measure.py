@@ -76,7 +76,9 @@ def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor]) ->
     return MaskSet({name: live[name].to(mask.device) for name, mask in masks.items()}, metadata)
 
 
-def measure_network(network: Network, masks: Mapping[str, Tensor] | None = None, *, convention: str = "exact") -> Topology:
+def measure_network(
+    network: Network, masks: Mapping[str, Tensor] | None = None, *, convention: str = "exact"
+) -> Topology:
     """`measure`, for a network that has been read already."""
     chosen = convention_named(convention)
     semantics = EXACT if chosen == "exact" else PAPER
@@ -104,6 +106,7 @@ def measure_network(network: Network, masks: Mapping[str, Tensor] | None = None,
                 effective_width=sum(_effective_width(group.shares) for group in groups[name]),
                 macs=kept * layer.positions,
                 effective_macs=live * layer.positions,
+                dense_macs=layer.size * layer.positions,
                 shortcut=layer.shortcut,
             )
         )
@@ -129,7 +132,9 @@ def matched(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     for name, mask in masks.items():
         if name not in network.layers:
-            reason = "is never used by the forward pass" if name in network.unused else "is no prunable weight of this model"
+            reason = (
+                "is never used by the forward pass" if name in network.unused else "is no prunable weight of this model"
+            )
             raise MaskMismatchError(f"mask '{name}' {reason}; {nearest(name, network.layers)}")
         if tuple(mask.shape) != network.layers[name].shape:
             raise MaskMismatchError(
@@ -140,7 +145,7 @@ def matched(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _effective_width(shares: Tensor) -> float:
-    """exp of the entropy of shares, normalised over the group; 0 if no path passes."""
+    """The exponential of the entropy of shares, normalised over the group; 0 if no path passes."""
     total = shares.sum().item()
     if total <= 0:
         return 0.0

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nodepath.errors import InputMismatchError, NodepathError, NothingPrunableError
+from nodepath.errors import ArgumentError, InputMismatchError, NodepathError, NothingPrunableError
 from nodepath.masks import unwrap
 from nodepath.paths.example import Example, ExampleInput
 from nodepath.paths.graph import projection_shortcuts
@@ -57,6 +57,7 @@ class Network:
     Raises:
         NothingPrunableError: The forward pass uses no Linear or convolution weight.
         InputMismatchError: The model does not run on the example input.
+        ArgumentError: The example input is none, or holds no floating-point tensor.
         UnknownOperationError: An operation whose effect on paths nobody has declared.
     """
 
@@ -65,6 +66,8 @@ class Network:
         parameters = dict(self.model.named_parameters())
         self.device = next(iter(parameters.values()), torch.zeros(())).device
         self.example = Example.of(x).to(self.device)
+        if not self.example.sources():
+            raise ArgumentError("example input holds no floating-point tensor, so no path can begin; pass one")
         embedded = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
@@ -76,12 +79,13 @@ class Network:
         self.unused = _unused(self.model, self.layers, self.tied)
         if not self.layers:
             raise NothingPrunableError(
-                f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution weight"
+                f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution "
+                "weight; check that the example input takes the way of real data"
             )
 
     @property
     def dense_log2_paths(self) -> float:
-        """log2 of the number of paths with all weights, exact semantics; -inf for none."""
+        """Log2 of the number of paths with all weights, exact semantics; -inf for none."""
         return log2(self._dense)
 
     @cached_property
@@ -128,7 +132,7 @@ class Network:
 
 
 def log2(arrival: Arrival) -> float:
-    """log2 of a count; -inf for zero."""
+    """Log2 of a count; -inf for zero."""
     counts = arrival.counts.item()
     return math.log2(counts) + arrival.exponent if counts > 0 else -math.inf
 

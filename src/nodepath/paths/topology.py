@@ -24,6 +24,7 @@ class LayerTopology:
         effective_width: exp of the entropy of those nodes' shares of all paths; 0 if no path passes.
         macs: Multiply-adds of one sample that the kept weights take.
         effective_macs: The same for the effective weights.
+        dense_macs: The same for all weights.
         shortcut: Whether it is a projection shortcut.
     """
 
@@ -37,6 +38,7 @@ class LayerTopology:
     effective_width: float
     macs: int
     effective_macs: int
+    dense_macs: int
     shortcut: bool
 
     @property
@@ -75,7 +77,7 @@ class Topology:
 
     @property
     def path_ratio(self) -> float:
-        """log10 paths over log10 paths of the dense network; 0.0 for no path (and for a single one)."""
+        """Log10 paths over log10 paths of the dense network; 0.0 for no path (and for a single one)."""
         if self.log10_paths <= 0 or self.dense_log10_paths <= 0:
             return 1.0 if self.log10_paths == self.dense_log10_paths else 0.0
         return self.log10_paths / self.dense_log10_paths
@@ -87,7 +89,7 @@ class Topology:
 
     @property
     def position(self) -> float:
-        """log paths / (log paths + sum over layers of log effective width); NaN for no path.
+        """Log paths / (log paths + sum over layers of log effective width); NaN for no path.
 
         0: all in the nodes, 1: all in the paths, 1/2: in balance.
         """
@@ -131,11 +133,16 @@ class Topology:
         """Multiply-adds of one sample that the effective weights take."""
         return sum(layer.effective_macs for layer in self.layers)
 
+    @property
+    def dense_macs(self) -> int:
+        """Multiply-adds of one sample that all prunable weights take."""
+        return sum(layer.dense_macs for layer in self.layers)
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON; -inf and NaN become null."""
         names = (
             "convention log10_paths dense_log10_paths path_ratio nodes dense_nodes node_ratio effective_width position "
-            "prunable kept effective sparsity effective_sparsity macs effective_macs"
+            "prunable kept effective sparsity effective_sparsity macs effective_macs dense_macs"
         )
         document = {name: _json(getattr(self, name)) for name in names.split()}
         document["layers"] = [

@@ -1,7 +1,7 @@
 """Run a model as it is, with path counts in place of activations."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Protocol
@@ -13,9 +13,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from nodepath.errors import TransformedWeightError, UnknownOperationError
 from nodepath.paths.graph import Graph, Merge
-from nodepath.paths.table import rule_for
 from nodepath.paths.semantics import Semantics
 from nodepath.paths.signal import Signal, Storage
+from nodepath.paths.table import rule_for
 
 __all__ = ["Call", "PathTracer", "Site", "Weigh"]
 
@@ -80,8 +80,8 @@ class PathTracer(TorchFunctionMode):
         self.weigh = weigh
         self.graph = Graph()
         self.sites: list[Site] = []
-        self._signals = WeakTensorKeyDictionary()
-        self._derived = WeakTensorKeyDictionary()
+        self._signals: MutableMapping[Tensor, Signal] = WeakTensorKeyDictionary()
+        self._derived: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
         self._stale: set[Any] = set()
 
     def source(self, shape: Iterable[int], device: torch.device) -> Tensor:
@@ -132,8 +132,7 @@ class PathTracer(TorchFunctionMode):
 
     def origin(self, weight: Tensor) -> str | None:
         """The prunable parameter that a constant was computed from, or None."""
-        name: str | None = self._derived.get(weight)
-        return name
+        return self._derived.get(weight)
 
     def overwrite(self, target: Tensor, signal: Signal) -> None:
         """Let `target` carry something else from now on; other views of its memory may not be read any more."""
@@ -272,8 +271,8 @@ class Call:
         origin = tracer.origin(weight)
         if origin is not None:
             raise TransformedWeightError(
-                f"{tracer.where()} computes its weight from the parameter '{origin}' before it uses it, so pruned zeros "
-                "would not survive; remove the parametrization (or keep the layer out of the model to prune)"
+                f"{tracer.where()} computes its weight from the parameter '{origin}' before it uses it, so pruned "
+                "zeros would not survive; remove the parametrization, or prune a model without this layer"
             )
         signal = self.signal(input)
         name = tracer.names.get(id(weight))

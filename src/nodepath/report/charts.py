@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from nodepath.report.cells import Cell, Section, Spread
+from nodepath.report.legend import areas
 from nodepath.report.palette import colours, shapes
 from nodepath.report.wording import collapse_words, percent, runs_words, sparsity_words
 
@@ -17,11 +18,11 @@ __all__ = ["accuracy_chart", "plane_chart", "ratio_chart"]
 Spec = dict[str, Any]
 
 _FAINT = "#88888866"
-# An axis that is named needs room for its numbers only; `fit-x` keeps the plot's height when a legend wraps.
+# The methods' legends are in HTML (legend.py).
 _FRAME: Spec = {
     "width": "container",
     "autosize": {"type": "fit-x", "contains": "padding"},
-    "background": None,
+    "background": "transparent",
     "config": {
         "font": "system-ui, sans-serif",
         "view": {"stroke": _FAINT},
@@ -38,18 +39,15 @@ _FRAME: Spec = {
         "legend": {
             "labelColor": "currentColor",
             "titleColor": "currentColor",
-            "symbolStrokeColor": "currentColor",
             "orient": "bottom",
             "direction": "horizontal",
             "labelFontSize": 12,
             "titleFontSize": 12,
             "titleFontWeight": "normal",
-            "labelLimit": 220,
         },
         "text": {"color": "currentColor", "fontSize": 12},
     },
 }
-_COLUMNS = {"expr": "max(1, floor(width / 105))"}
 
 
 def plane_chart(section: Section) -> Spec:
@@ -58,8 +56,8 @@ def plane_chart(section: Section) -> Spec:
     Coloured by the mean accuracy of the last epoch if there is one, else by method. Masks without a path stand at
     their ratios, 0 and 0, grey and named. Whiskers reach from the smallest to the largest value of the cell.
     """
-    marks = [_plane_mark(cell) for cell in section.pruned]
-    methods = section.methods
+    size = dict(zip(section.sparsities, areas(section.sparsities), strict=True))
+    marks = [{**_plane_mark(cell), "area": size[cell.sparsity]} for cell in section.pruned]
     layers: list[Spec] = [
         {
             "data": {"name": "marks"},
@@ -74,11 +72,18 @@ def plane_chart(section: Section) -> Spec:
         _whisker("y", "y_low", "y_high", "x"),
         {
             "data": {"name": "marks"},
-            "mark": {"type": "point", "filled": True, "opacity": 1, "stroke": "currentColor", "aria": False},
+            "mark": {
+                "type": "point",
+                "filled": True,
+                "opacity": 1,
+                "stroke": "currentColor",
+                "strokeWidth": 1,
+                "aria": False,
+            },
             "encoding": {
                 **_xy(),
-                "shape": _shape(methods),
-                "size": _size(section.sparsities),
+                "shape": _shape(section),
+                "size": {"field": "area", "type": "quantitative", "scale": None, "legend": None},
                 "color": _plane_colour(section),
                 "tooltip": _tooltips(marks),
             },
@@ -100,7 +105,6 @@ def plane_chart(section: Section) -> Spec:
         "height": 400,
         "datasets": {"marks": marks},
         "layer": layers,
-        "resolve": {"legend": {"shape": "independent", "color": "independent", "size": "independent"}},
     }
 
 
@@ -116,8 +120,10 @@ def ratio_chart(section: Section, name: str) -> Spec:
 
 
 def _against_sparsity(section: Section, name: str, title: str, *, runs: bool) -> Spec:
-    methods, shift = section.methods, _shifts(section)
-    spreads = [(cell, spread) for cell in section.pruned if (spread := cell.spread(name))]
+    shift = _shifts(section)
+    off = [cell for cell in section.pruned if runs and _off_scale(cell, section)]
+    shown = [cell for cell in section.pruned if cell not in off]
+    spreads = [(cell, spread) for cell in shown if (spread := cell.spread(name))]
     means = [_mean_mark(cell, spread, name, shift) for cell, spread in spreads]
     points = [
         {"method": cell.method, "x": mean["x"], "y": getattr(row, name)}
@@ -125,32 +131,27 @@ def _against_sparsity(section: Section, name: str, title: str, *, runs: bool) ->
         for row in cell.rows
         if getattr(row, name) is not None
     ]
+    domain = _accuracy_domain(section, points, len(off)) if runs else [0, 1]
+    x, colour, shape = _density_axis(section), _method_colour(section), _shape(section)
     y: Spec = {
         "field": "y",
         "type": "quantitative",
         "title": title,
-        "scale": {"zero": False} if runs else {"domain": [0, 1]},
-        "axis": {"format": "~%"} if runs else {},
+        "scale": {"domain": domain},
+        "axis": {"format": ".3~%"} if runs else {"format": ".1f"},
     }
-    x = _density_axis(section)
-    legend = {"title": None, "columns": _COLUMNS}
-    colour: Spec = {
-        "field": "method",
-        "type": "nominal",
-        "scale": {"domain": methods, "range": colours(methods)},
-        "legend": legend,
-    }
+    xy = {"x": x, "y": y, "color": colour}
     layers: list[Spec] = [
-        *_dense_reference(section, name),
+        *_dense_reference(section, name, y),
         {
             "data": {"name": "means"},
             "mark": {"type": "line", "strokeWidth": 1.5, "opacity": 0.8, "aria": False},
-            "encoding": {"x": x, "y": y, "color": colour},
+            "encoding": xy,
         },
         {
             "data": {"name": "means"},
             "mark": {"type": "rule", "strokeWidth": 1.5, "aria": False},
-            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
+            "encoding": {**xy, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
         },
     ]
     if runs:
@@ -158,30 +159,70 @@ def _against_sparsity(section: Section, name: str, title: str, *, runs: bool) ->
             {
                 "data": {"name": "runs"},
                 "mark": {"type": "point", "shape": "circle", "size": 18, "filled": False, "aria": False},
-                "encoding": {"x": x, "y": y, "color": colour},
+                "encoding": xy,
             }
         )
     layers.append(
         {
             "data": {"name": "means"},
-            "mark": {"type": "point", "filled": True, "size": 75, "opacity": 1, "aria": False},
-            "encoding": {
-                "x": x,
-                "y": y,
-                "color": colour,
-                "shape": {**_shape(methods), "legend": legend},
-                "tooltip": _tooltips(means),
-            },
+            "mark": {"type": "point", "filled": True, "size": 95, "opacity": 1, "aria": False},
+            "encoding": {**xy, "shape": shape, "tooltip": _tooltips(means)},
         }
     )
+    layers += _off_scale_marks(off, name, shift, domain[0], {**xy, "shape": shape})
     return {
         **_FRAME,
-        "description": f"{title} against sparsity for {section.title}, a line for each of {len(methods)} methods. "
-        "The numbers are in the table below.",
+        "description": f"{title} against sparsity for {section.title}, a line for each of {len(section.methods)} "
+        "methods. The numbers are in the table below.",
         "height": 340 if runs else 280,
         "datasets": {"means": means, **({"runs": points} if runs else {})},
         "layer": layers,
     }
+
+
+def _off_scale(cell: Cell, section: Section) -> bool:
+    """Whether no run of the cell has a path while others have: its accuracy would flatten all other differences."""
+    return cell.collapsed == len(cell.rows) and any(not row.collapsed for row in section.rows)
+
+
+def _accuracy_domain(section: Section, points: Sequence[Spec], off: int) -> list[float]:
+    dense = section.dense.spread("accuracy_last") if section.dense else None
+    values = [point["y"] for point in points] + ([dense.low, dense.high] if dense else [])
+    if not values:
+        return [0, 1]
+    margin = max(0.005, 0.06 * (max(values) - min(values)))
+    # Room for the labels of what is off the scale.
+    below = margin * (4 if off else 1)
+    return [max(0, min(values) - below), min(1, max(values) + margin)]
+
+
+def _off_scale_marks(
+    cells: Sequence[Cell], name: str, shift: dict[str, float], bottom: float, encoding: Spec
+) -> list[Spec]:
+    """A hollow mark at the lower edge for each cell that is off the scale, and one label for each sparsity."""
+    found = [(cell, spread) for cell in cells if (spread := cell.spread(name))]
+    marks = [{**_mean_mark(cell, spread, name, shift), "y": bottom} for cell, spread in found]
+    if not marks:
+        return []
+    labels: dict[float, list[str]] = {}
+    for cell, spread in found:
+        labels.setdefault(cell.sparsity, []).append(f"{cell.method}: no path, {percent(spread.mean)}")
+    texts = [
+        {"x": 1 - sparsity, "y": bottom, "label": line, "line": index}
+        for sparsity, lines in labels.items()
+        for index, line in enumerate(lines)
+    ]
+    hollow = {"type": "point", "filled": False, "size": 95, "strokeWidth": 2, "opacity": 1, "aria": False}
+    written = [
+        {
+            "data": {"values": [text for text in texts if text["line"] == index]},
+            "mark": {"type": "text", "align": "right", "dx": 14, "dy": -14 - 15 * index, "aria": False},
+            "encoding": {"x": encoding["x"], "y": encoding["y"], "text": {"field": "label"}},
+        }
+        for index in range(max(len(lines) for lines in labels.values()))
+    ]
+    tips = {**encoding, "tooltip": _tooltips(marks)}
+    return [{"data": {"values": marks}, "mark": hollow, "encoding": tips}, *written]
 
 
 def _plane_mark(cell: Cell) -> Spec:
@@ -236,9 +277,10 @@ def _required(cell: Cell, name: str) -> Spread:
 
 def _xy() -> Spec:
     scale = {"domain": [0, 1]}
+    axis = {"values": [0, 0.2, 0.4, 0.6, 0.8, 1], "format": ".1f"}
     return {
-        "x": {"field": "x", "type": "quantitative", "title": "node ratio (wider →)", "scale": scale},
-        "y": {"field": "y", "type": "quantitative", "title": "path ratio (more paths →)", "scale": scale},
+        "x": {"field": "x", "type": "quantitative", "title": "node ratio (wider →)", "scale": scale, "axis": axis},
+        "y": {"field": "y", "type": "quantitative", "title": "path ratio (more paths →)", "scale": scale, "axis": axis},
     }
 
 
@@ -251,39 +293,32 @@ def _whisker(axis: str, low: str, high: str, other: str) -> Spec:
     }
 
 
-def _shape(methods: Sequence[str]) -> Spec:
+def _shape(section: Section) -> Spec:
+    methods = section.methods
     return {
         "field": "method",
         "type": "nominal",
-        "scale": {"domain": list(methods), "range": shapes(methods)},
-        "legend": {"title": "method", "columns": _COLUMNS},
+        "scale": {"domain": methods, "range": shapes(methods)},
+        "legend": None,
     }
 
 
-def _size(sparsities: Sequence[float]) -> Spec:
-    """The sparser, the smaller."""
-    count = len(sparsities)
-    areas = [round(260 - 190 * index / max(1, count - 1)) for index in range(count)]
+def _method_colour(section: Section) -> Spec:
+    methods = section.methods
     return {
-        "field": "level",
-        "type": "ordinal",
-        "scale": {"domain": [sparsity_words(sparsity) for sparsity in sparsities], "range": areas},
-        "legend": {"title": "sparsity", "symbolFillColor": "#888888", "columns": _COLUMNS},
+        "field": "method",
+        "type": "nominal",
+        "scale": {"domain": methods, "range": colours(methods)},
+        "legend": None,
     }
 
 
 def _plane_colour(section: Section) -> Spec:
     """By accuracy; a mask without a path learns nothing, and its accuracy would stretch the scale for all others."""
-    methods = section.methods
     alive = [cell for cell in section.pruned if not cell.collapsed]
     known = [spread.mean for cell in alive if (spread := cell.spread("accuracy_last"))]
     if not known:
-        return {
-            "field": "method",
-            "type": "nominal",
-            "scale": {"domain": methods, "range": colours(methods)},
-            "legend": {"title": "method", "columns": _COLUMNS},
-        }
+        return _method_colour(section)
     return {
         "condition": {"test": "datum.collapsed != '' || datum.accuracy == null", "value": "#888888"},
         "field": "accuracy",
@@ -292,7 +327,7 @@ def _plane_colour(section: Section) -> Spec:
         "legend": {
             "title": "test accuracy, last epoch",
             "format": ".1~%",
-            "gradientLength": {"expr": "min(220, width - 20)"},
+            "gradientLength": 220,
             "tickCount": 4,
         },
     }
@@ -357,27 +392,26 @@ def _shifts(section: Section) -> dict[str, float]:
     return {method: 10 ** (step * ((count - 1) / 2 - index)) for index, method in enumerate(section.methods)}
 
 
-def _dense_reference(section: Section, name: str) -> list[Spec]:
+def _dense_reference(section: Section, name: str, y: Spec) -> list[Spec]:
     spread = section.dense.spread(name) if section.dense else None
     # The ratios of the dense network are 1 by definition: no line needed.
     if spread is None or name != "accuracy_last":
         return []
     values = [{"y": spread.mean, "low": spread.low, "high": spread.high, "label": f"dense {percent(spread.mean)}"}]
-    y = {"type": "quantitative"}
     return [
         {
             "data": {"values": values},
             "mark": {"type": "rect", "fill": "#888888", "opacity": 0.2, "aria": False},
-            "encoding": {"y": {"field": "low", **y}, "y2": {"field": "high"}},
+            "encoding": {"y": {**y, "field": "low"}, "y2": {"field": "high"}},
         },
         {
             "data": {"values": values},
             "mark": {"type": "rule", "stroke": "currentColor", "strokeDash": [5, 4], "aria": False},
-            "encoding": {"y": {"field": "y", **y}},
+            "encoding": {"y": y},
         },
         {
             "data": {"values": values},
             "mark": {"type": "text", "align": "right", "baseline": "bottom", "dx": -4, "dy": -3, "aria": False},
-            "encoding": {"y": {"field": "y", **y}, "x": {"value": "width"}, "text": {"field": "label"}},
+            "encoding": {"y": y, "x": {"value": "width"}, "text": {"field": "label"}},
         },
     ]

@@ -82,8 +82,11 @@ def _legend(axes: "Axes", colour: dict[str, str], marker: dict[str, str], size: 
     from matplotlib.lines import Line2D
 
     edge: dict[str, Any] = {"linestyle": "", "markeredgecolor": "black", "markeredgewidth": 0.5}
+    blank: dict[str, Any] = {"linestyle": "", "marker": ""}
     handles = [
+        Line2D([], [], label="method", **blank),
         *(Line2D([], [], marker=marker[name], color=colour[name], label=_plain(name), **edge) for name in colour),
+        Line2D([], [], label="sparsity", **blank),
         *(
             Line2D([], [], marker="o", color="0.6", markersize=area**0.5, label=sparsity_words(level), **edge)
             for level, area in size.items()

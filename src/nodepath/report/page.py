@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from nodepath.errors import ArgumentError
 from nodepath.report.cells import Section, sections
 from nodepath.report.charts import accuracy_chart, plane_chart, ratio_chart
+from nodepath.report.legend import method_legend, sparsity_legend
 from nodepath.report.page_script import SCRIPT
 from nodepath.report.page_style import STYLE
 from nodepath.report.page_table import table_html
@@ -68,20 +70,26 @@ def _head(title: str) -> str:
 
 def _lead(title: str, rows: Sequence[Row]) -> str:
     trained = sum(row.accuracy_last is not None for row in rows)
+    share = {0: "none", len(rows): "all"}.get(trained, f"{trained} of them")
     methods = sorted({row.method for row in rows})
     what = f"{_count(len(rows), 'mask')} of {_count(len(methods), 'method')} ({listing(methods)})"
     return f"""<h1>{escape(title)}</h1>
-<p class="about">{escape(what)}, {trained or "none"} of them trained.</p>"""
+<p class="about">{escape(what)}, {share} trained.</p>"""
 
 
 def _section(section: Section, charts: list[dict[str, Any]]) -> str:
     pieces = [
         f"<section>\n<h2>{escape(section.title)}</h2>",
-        f'<p class="lead">{escape(section_sentences(section))}</p>',
+        f'<p class="lead">{_prose(section_sentences(section))}</p>',
     ]
     if section.pruned:
         pieces += [_plane(section, charts), *_accuracy(section, charts), _ratios(section, charts)]
-    pieces += ["<h3>The numbers</h3>", table_html(section, _caption(section)), "</section>"]
+    pieces += [
+        "<h3>The numbers</h3>",
+        f'<p class="about">{escape(_table_notes(section))}</p>',
+        table_html(section),
+        "</section>",
+    ]
     return "\n".join(pieces)
 
 
@@ -94,15 +102,20 @@ def _plane(section: Section, charts: list[dict[str, Any]]) -> str:
     repeat = ""
     if len(set(shapes(section.methods))) < many:
         repeat = " There are more methods than shapes, so shapes repeat; point at a mark to read its method."
+    legends = method_legend(section, coloured=not coloured) + sparsity_legend(section)
     return f"""<h3>The node-path plane</h3>
+<div class="split">
+<figure><div class="chart"></div>{legends}</figure>
+<div>
 <p>Each mark is a pruned network before training. Further right, more of its nodes (channels and units) still lie on a
 path from input to output: it is wide. Further up, more paths run through them. A weight budget buys nodes or paths;
 where a mark stands shows what its method bought. The full network is at the top right, and a mask that cuts every path
 is at the bottom left.</p>
-<figure class="plane"><div class="chart"></div><figcaption>{_counting(section)} {colour}{grey}; the smaller the mark,
-the sparser the network; a thin line joins the marks of a method. Each mark is the mean of
-{escape(runs_words(section.pruned))}, its whiskers reach from the smallest to the largest.{repeat}</figcaption>
-</figure>"""
+<p class="about">{colour}{grey}; the smaller the mark, the sparser the network; a thin line joins the marks of a method.
+{_what_marks_are(section)}
+{_counting(section)}{repeat}</p>
+</div>
+</div>"""
 
 
 def _accuracy(section: Section, charts: list[dict[str, Any]]) -> list[str]:
@@ -114,11 +127,15 @@ def _accuracy(section: Section, charts: list[dict[str, Any]]) -> list[str]:
         dense = (
             f" Dashed: the dense network, mean of {runs_words([section.dense])}; the band is its smallest to largest."
         )
+    off = ""
+    if any(cell.collapsed == len(cell.rows) for cell in section.pruned):
+        off = " Masks without a path stand hollow at the lower edge, off the scale, with their accuracy beside them."
     return [
         f"""<h3>Accuracy against sparsity</h3>
-<figure><div class="chart"></div><figcaption>Test accuracy after the last epoch. A small circle is one run, a filled
+<figure><div class="chart"></div>{method_legend(section)}
+<figcaption>Test accuracy after the last epoch. A small circle is one run, a filled
 mark the mean of {escape(runs_words(section.pruned))}, a bar reaches from the smallest to the largest of them (not a
-confidence interval).{dense} {_APART}</figcaption></figure>"""
+confidence interval).{dense}{off} {_APART}</figcaption></figure>"""
     ]
 
 
@@ -138,8 +155,15 @@ def _ratios(section: Section, charts: list[dict[str, Any]]) -> str:
     )
     return f"""<h3>Nodes and paths against sparsity</h3>
 <div class="pair">{figures}</div>
-<p class="about">Means of {escape(runs_words(section.pruned))}; bars reach from the smallest to the largest.
-{_APART}</p>"""
+{method_legend(section)}
+<p class="about">{_what_marks_are(section)} {_APART}</p>"""
+
+
+def _what_marks_are(section: Section) -> str:
+    if all(len(cell.rows) == 1 for cell in section.pruned):
+        return "Each mark is one mask."
+    words = escape(runs_words(section.pruned))
+    return f"Each mark is the mean of {words}, its whiskers reach from the smallest to the largest."
 
 
 def _counting(section: Section) -> str:
@@ -152,7 +176,7 @@ def _counting(section: Section) -> str:
     return escape(f"Convention “{section.convention}”" + (f": {explained}." if explained else "."))
 
 
-def _caption(section: Section) -> str:
+def _table_notes(section: Section) -> str:
     seeds = runs_words(section.cells)
     accuracy = (
         "Accuracy last: test accuracy after the last epoch. Accuracy best: the highest of any epoch, chosen on the "
@@ -187,11 +211,17 @@ def _scripts(charts: Sequence[dict[str, Any]]) -> str:
 """
 
 
+@cache
 def _vega() -> str:
     """Vega, Vega-Lite and vega-embed as one script, which puts `vegaEmbed` into `window`."""
     import vl_convert
 
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+
+
+def _prose(text: str) -> str:
+    """Text as HTML in which no line breaks before a percent sign."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def _json_in_html(value: Any) -> str:

@@ -9,7 +9,7 @@ STYLE = """
   :root { --text: #e8eaed; --page: #16191d; --faint: #a5adb7; --line: #3a4048; --head: #22272d; --link: #7ab8ff; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1120px; padding: 1.2rem 1rem 3rem; background: var(--page); color: var(--text);
+body { margin: 0 auto; max-width: 1100px; padding: 1.2rem 1rem 3rem; background: var(--page); color: var(--text);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .3rem 0 .6rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.35rem; margin: 2.2rem 0 .5rem; border-top: 1px solid var(--line); padding-top: 1.2rem;
@@ -20,11 +20,16 @@ p { margin: .4rem 0 .7rem; max-width: 75ch; overflow-wrap: anywhere; }
 .about, figcaption, caption, .notes { color: var(--faint); font-size: .9rem; }
 figure { margin: .6rem 0 1rem; }
 figcaption { max-width: 80ch; margin-top: .3rem; overflow-wrap: anywhere; }
-.chart { width: 100%; min-height: 260px; }
+.chart { width: 100%; }
 .chart.vega-embed { display: block; padding: 0; }
 .chart svg { display: block; max-width: 100%; height: auto; overflow: visible; }
 .chart .failed { border: 1px solid var(--line); padding: .6rem; }
-.plane { max-width: 680px; }
+.split { display: grid; grid-template-columns: 3fr 2fr; gap: 2rem; align-items: start; }
+.split > * { min-width: 0; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem .9rem; margin: .3rem 0; padding: 0;
+  font-size: .85rem; }
+.legend li { display: flex; align-items: center; gap: .2rem; overflow-wrap: anywhere; }
+.legend li:first-child { color: var(--faint); }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem; }
 .pair > * { min-width: 0; }
 .wide { overflow-x: auto; -webkit-overflow-scrolling: touch; border: 1px solid var(--line); border-radius: 6px; }
@@ -43,7 +48,7 @@ th[aria-sort=descending] button::after { content: " \\2193"; color: inherit; }
 #vg-tooltip-element table { width: auto; }
 #vg-tooltip-element td { border: 0; background: none; white-space: normal; padding: 2px 4px; }
 @media (max-width: 720px) {
-  .pair { grid-template-columns: 1fr; gap: 0; }
+  .pair, .split { grid-template-columns: 1fr; gap: 0; }
   h1 { font-size: 1.35rem; }
   tbody th { max-width: 7.5rem; }
 }

@@ -26,8 +26,8 @@ _ACCURACY = (
     _Column("accuracy best, %", "accuracy_best", 2, 100),
 )
 _TOPOLOGY = (
-    _Column("node ratio", "node_ratio", 3, sd=True),
-    _Column("path ratio", "path_ratio", 3, sd=True),
+    _Column("node ratio", "node_ratio", 3),
+    _Column("path ratio", "path_ratio", 3),
     _Column("log10 paths", "log10_paths", 2),
     _Column("effective width", "effective_width", 1),
     _Column("position", "position", 3),
@@ -37,13 +37,8 @@ _TOPOLOGY = (
 _SECONDS = _Column("seconds", "seconds", 1)
 
 
-def table_html(section: Section, caption: str) -> str:
-    """A row for each method and sparsity; a click on a header sorts by it.
-
-    Args:
-        section: What to show.
-        caption: Plain text.
-    """
+def table_html(section: Section) -> str:
+    """A row for each method and sparsity; a click on a header sorts by it."""
     timed = any(row.seconds is not None for row in section.rows)
     columns = (*(_ACCURACY if section.trained else ()), *_TOPOLOGY, *((_SECONDS,) if timed else ()))
     headers = ["method", "sparsity", "seeds", *(column.header for column in columns)]
@@ -51,7 +46,8 @@ def table_html(section: Section, caption: str) -> str:
     body = "\n".join(_row(cell, columns) for cell in section.cells)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(f"Table of {section.title}")}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        f"<caption>Means by method and sparsity: {escape(section.title)}</caption>"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 

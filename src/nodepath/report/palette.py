@@ -9,25 +9,28 @@ from collections.abc import Sequence
 __all__ = ["colours", "markers", "shapes"]
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8f6bbf", "#8c8c8c")
-_STAR = (
-    "M0,-1L0.225,-0.309L0.951,-0.309L0.363,0.118L0.588,0.809L0,0.382L-0.588,0.809L-0.363,0.118L-0.951,-0.309"
-    "L-0.225,-0.309Z"
-)
-_X = "M-0.9,-0.5L-0.5,-0.9L0,-0.4L0.5,-0.9L0.9,-0.5L0.4,0L0.9,0.5L0.5,0.9L0,0.4L-0.5,0.9L-0.9,0.5L-0.4,0Z"
-_HEXAGON = "M0,-1L0.866,-0.5L0.866,0.5L0,1L-0.866,0.5L-0.866,-0.5Z"
-# The name or path of each shape in Vega, and its marker in matplotlib.
+# Each shape as an SVG path around the origin, for the charts and their legends, and its marker in matplotlib.
 _SHAPES = (
-    ("circle", "o"),
-    ("square", "s"),
-    ("triangle-up", "^"),
-    ("diamond", "D"),
-    ("cross", "P"),
-    ("triangle-down", "v"),
-    (_STAR, "*"),
-    (_X, "X"),
-    ("triangle-left", "<"),
-    ("triangle-right", ">"),
-    (_HEXAGON, "h"),
+    ("M0.9,0A0.9,0.9,0,1,1,-0.9,0A0.9,0.9,0,1,1,0.9,0Z", "o"),
+    ("M-0.8,-0.8L0.8,-0.8L0.8,0.8L-0.8,0.8Z", "s"),
+    ("M0,-1L1,0.75L-1,0.75Z", "^"),
+    ("M0,-1.1L0.85,0L0,1.1L-0.85,0Z", "D"),
+    (
+        "M-0.35,-1L0.35,-1L0.35,-0.35L1,-0.35L1,0.35L0.35,0.35L0.35,1L-0.35,1L-0.35,0.35L-1,0.35L-1,-0.35L-0.35,-0.35Z",
+        "P",
+    ),
+    ("M0,1L1,-0.75L-1,-0.75Z", "v"),
+    (
+        "M0,-1.1L0.25,-0.34L1.05,-0.34L0.4,0.13L0.65,0.89L0,0.42L-0.65,0.89L-0.4,0.13L-1.05,-0.34L-0.25,-0.34Z",
+        "*",
+    ),
+    (
+        "M-0.95,-0.5L-0.5,-0.95L0,-0.4L0.5,-0.95L0.95,-0.5L0.4,0L0.95,0.5L0.5,0.95L0,0.4L-0.5,0.95L-0.95,0.5L-0.4,0Z",
+        "X",
+    ),
+    ("M-1,0L0.75,-1L0.75,1Z", "<"),
+    ("M1,0L-0.75,-1L-0.75,1Z", ">"),
+    ("M0,-1L0.866,-0.5L0.866,0.5L0,1L-0.866,0.5L-0.866,-0.5Z", "h"),
 )
 
 
@@ -37,7 +40,7 @@ def colours(methods: Sequence[str]) -> list[str]:
 
 
 def shapes(methods: Sequence[str]) -> list[str]:
-    """A Vega symbol for each method: a name or an SVG path."""
+    """An SVG path for each method, within about 1 of the origin."""
     return [_SHAPES[index % len(_SHAPES)][0] for index in range(len(methods))]
 
 

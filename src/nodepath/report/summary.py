@@ -69,8 +69,13 @@ def _topology(cells: Sequence[Cell]) -> str:
         text = f"{nodes.winner} keeps both the most nodes ({share}) and the most paths ({ratio})"
     else:
         text = f"{nodes.winner} keeps the most nodes ({share}) and {paths.winner} the most paths ({ratio})"
-    dead = [f"{c.method} leaves no path in {c.collapsed} of {len(c.rows)}" for c in cells if c.collapsed]
+    dead = [_collapse(cell) for cell in cells if cell.collapsed]
     return f"{text}; {listing(dead)}" if dead else text
+
+
+def _collapse(cell: Cell) -> str:
+    some = f" in {cell.collapsed} of {len(cell.rows)} masks" if cell.collapsed < len(cell.rows) else ""
+    return f"{cell.method} leaves no path{some}"
 
 
 def _accuracy(section: Section, cells: Sequence[Cell]) -> str:

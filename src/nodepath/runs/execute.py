@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nodepath import data
 from nodepath.data import Dataset
@@ -16,16 +16,15 @@ from nodepath.methods import needs_batch, prune
 from nodepath.paths import Topology, measure
 from nodepath.runs.directory import RunDirectory, read_json, write_json
 from nodepath.runs.environment import environment
-from nodepath.runs.network import build, input_size
+from nodepath.runs.network import network_for
 from nodepath.runs.record import Record, read_masks
+from nodepath.runs.score_batch import score_batch_for
 from nodepath.runs.spec import DENSE, RunSpec
 from nodepath.train import Checkpoint, EpochRecord, Preparation, fit
 from nodepath.train.fit import torch_device
 from nodepath.train.tensor_file import state_of, write_tensors
 
 __all__ = ["execute"]
-
-_SCORED_PER_CLASS = 10
 
 
 def execute(
@@ -61,7 +60,7 @@ def execute(
     """
     files = RunDirectory.of(root, spec)
     _check_free(files, resume)
-    if files.spec.exists():
+    if resume and files.spec.exists():
         _check_same(files, spec)
     if files.result.exists():
         files.checkpoint.unlink(missing_ok=True)  # killed between the last two steps
@@ -142,9 +141,10 @@ def _prepare(spec: RunSpec, dataset: Dataset | None, device: torch.device, masks
     needs_data = spec.method != DENSE and needs_batch(spec.method)  # an unknown method, before the data are read
     if dataset is None:
         dataset = data.load(spec.data, label_column=spec.label_column)
-    size = input_size(spec, dataset)
-    preparation = Preparation.of(dataset, size)
-    model = build(spec, dataset, size[0]).to(device)
+    model, size = network_for(
+        spec.model, dataset=dataset, input=spec.input, num_classes=spec.num_classes, seed=spec.seed_of("weight")
+    )
+    model, preparation = model.to(device), Preparation.of(dataset, size)
     x = torch.zeros(1, *size, device=device)
     options: dict[str, Any] = dict(spec.options)
     if masks_file is not None:
@@ -159,22 +159,15 @@ def _prepare(spec: RunSpec, dataset: Dataset | None, device: torch.device, masks
             method=spec.method,
             sparsity=spec.sparsity,
             seed=spec.seed_of("mask"),
-            batch=_score_batch(spec, dataset, preparation, device) if needs_data else None,
+            batch=score_batch_for(dataset, preparation, seed=spec.seed_of("mask"), device=device)
+            if needs_data
+            else None,
             bn=spec.bn,
             on_collapse=spec.on_collapse,
             **options,
         )
     exact, paper = (measure(model, x, masks, convention=convention) for convention in ("exact", "paper"))
     return _Work(dataset, model, size, device, masks, exact, paper)
-
-
-def _score_batch(
-    spec: RunSpec, dataset: Dataset, preparation: Preparation, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    images, labels, _ = data.score_batch(
-        dataset.train, per_class=_SCORED_PER_CLASS, seed=spec.seed_of("mask"), num_classes=dataset.num_classes
-    )
-    return preparation.plain(images, device), labels.to(device)
 
 
 def _describe(files: RunDirectory, spec: RunSpec, work: _Work, resume: bool) -> None:

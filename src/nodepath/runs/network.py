@@ -1,4 +1,4 @@
-"""The network of a run: built for its data."""
+"""The network for some data: as the model is made for, with the channels and classes of the data."""
 
 import inspect
 from pkgutil import resolve_name
@@ -8,53 +8,63 @@ from torch import nn
 from nodepath import models
 from nodepath.data import Dataset
 from nodepath.errors import ArgumentError
-from nodepath.runs.spec import RunSpec
 
-__all__ = ["build", "input_size"]
+__all__ = ["Size", "network_for"]
 
-
-def input_size(spec: RunSpec, dataset: Dataset) -> tuple[int, int, int]:
-    """(channels, height, width) that the network reads.
-
-    What the spec says; else the size that the model is made for, with the channels of the data. torchvision's
-    networks have a fixed first layer, so they get theirs.
-
-    Raises:
-        ArgumentError: Neither says a size.
-    """
-    if spec.input is not None:
-        channels, height, width = spec.input
-        return channels, height, width
-    made_for = models.describe(spec.model).input_size
-    if made_for is None:
-        raise ArgumentError(
-            f"nothing says what input model '{spec.model}' reads; pass --input CxHxW, e.g. "
-            f"--input {dataset.channels}x{dataset.image_size[0]}x{dataset.image_size[1]} as the data has it"
-        )
-    channels = made_for[0] if spec.model.startswith("torchvision:") else dataset.channels
-    return channels, made_for[1], made_for[2]
+Size = tuple[int, int, int]
+"""Channels, height and width that a network reads."""
 
 
-def build(spec: RunSpec, dataset: Dataset, channels: int) -> nn.Module:
-    """The network with the weights of the spec's weight seed.
+def network_for(
+    name: str,
+    *,
+    dataset: Dataset | None = None,
+    input: Size | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+) -> tuple[nn.Module, Size]:
+    """Build a named model and say what it reads.
+
+    Args:
+        name: As `nodepath.models.create` takes it.
+        dataset: Gives channels and classes where the caller does not; None: what the model is made for.
+        input: What it shall read; None: the size that the model is made for.
+        num_classes: Outputs; None: the classes of the data, or what the model is made for.
+        seed: Of the weights.
 
     Raises:
-        ArgumentError: It would have fewer outputs than the data has classes, or the model cannot be built so.
+        ArgumentError: Nothing says a size, there are fewer outputs than classes, or the model cannot be built so.
         UnknownNameError: No such model.
     """
-    classes = dataset.num_classes if spec.num_classes is None else spec.num_classes
-    if classes < dataset.num_classes:
-        raise ArgumentError(
-            f"num_classes={classes} outputs cannot tell the {dataset.num_classes} classes of '{spec.data}' apart; "
-            "leave num_classes out"
-        )
-    takes = _keywords(spec.model)
-    return models.create(
-        spec.model,
-        seed=spec.seed_of("weight"),
-        num_classes=classes if "num_classes" in takes or spec.num_classes is not None else None,
-        in_channels=channels if "in_channels" in takes else None,
+    size = input or _size(name, dataset)
+    classes = num_classes
+    if dataset is not None:
+        classes = dataset.num_classes if num_classes is None else num_classes
+        if classes < dataset.num_classes:
+            raise ArgumentError(
+                f"num_classes={classes} outputs cannot tell the {dataset.num_classes} classes of '{dataset.name}' "
+                "apart; leave num_classes out"
+            )
+    takes = _keywords(name)
+    model = models.create(
+        name,
+        seed=seed,
+        num_classes=classes if "num_classes" in takes or num_classes is not None else None,
+        in_channels=size[0] if "in_channels" in takes else None,
     )
+    return model, size
+
+
+def _size(name: str, dataset: Dataset | None) -> Size:
+    """The size that the model is made for, with the channels of the data; torchvision's first layer is fixed."""
+    made_for = models.describe(name).input_size
+    if made_for is None:
+        example = "3x32x32"
+        if dataset is not None:
+            example = f"{dataset.channels}x{dataset.image_size[0]}x{dataset.image_size[1]} as the data has it"
+        raise ArgumentError(f"nothing says what input model '{name}' reads; pass --input CxHxW, e.g. --input {example}")
+    channels = made_for[0] if dataset is None or name.startswith("torchvision:") else dataset.channels
+    return channels, made_for[1], made_for[2]
 
 
 def _keywords(model: str) -> set[str]:

@@ -86,11 +86,11 @@ class RunSpec(Settings):
     @field_validator("options")
     @classmethod
     def _own_copy(cls, options: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for name in _NOT_OPTIONS:
-            if name in options:
-                raise ArgumentError(
-                    f"options.{name} is no option of a method; give it beside options, if it exists there"
-                )
+        for name in options:
+            if name in _OWN_FIELDS:
+                raise ArgumentError(f"options.{name} is a field of the run itself; give it there, not among options")
+            if name in _NEVER:
+                raise ArgumentError(f"options.{name} is no option of a method; leave it out")
         try:
             copy: dict[str, JsonValue] = json.loads(json.dumps(options, allow_nan=False))
         except ValueError as error:

@@ -5,9 +5,9 @@ from pkgutil import iter_modules
 
 from nodepath.scores.batch import Batch, Loss
 from nodepath.scores.registry import SCORES, Score
-from nodepath.scores.subject import Subject
+from nodepath.scores.subject import Subject, batch_norm_mode
 
 for _module in iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
 
-__all__ = ["SCORES", "Batch", "Loss", "Score", "Subject"]
+__all__ = ["SCORES", "Batch", "Loss", "Score", "Subject", "batch_norm_mode"]

@@ -36,14 +36,16 @@ class Batch:
         """
         pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor)
         if not pair and not isinstance(batch, Iterable):
-            raise ArgumentError(f"batch is a {type(batch).__name__}; pass (inputs, targets) or an iterable of such pairs")
+            raise ArgumentError(
+                f"batch is a {type(batch).__name__}; pass (inputs, targets) or an iterable of such pairs"
+            )
         parts = [tuple(batch)] if pair else [tuple(part) for part in batch]
         if not parts or any(len(part) != 2 for part in parts):
             raise ArgumentError("batch is empty or holds something else than pairs; pass (inputs, targets)")
         for inputs, targets in parts:
             if isinstance(inputs, Tensor) and isinstance(targets, Tensor) and len(inputs) != len(targets):
                 raise ArgumentError(f"batch has {len(inputs)} inputs and {len(targets)} targets; they must be as many")
-        return cls(tuple(parts), loss or F.cross_entropy)  # type: ignore[arg-type]  # checked to be pairs
+        return cls(tuple(parts), loss or F.cross_entropy)
 
     @property
     def samples(self) -> int:

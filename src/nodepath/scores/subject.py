@@ -13,10 +13,21 @@ from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.scores.batch import Batch
 
-__all__ = ["BatchNormMode", "Subject"]
+__all__ = ["BatchNormMode", "Subject", "batch_norm_mode"]
 
 BatchNormMode = Literal["eval-identity", "frozen", "train-batch", "warmed-up"]
 _NORMS = nn.modules.batchnorm._BatchNorm
+
+
+def batch_norm_mode(name: str) -> BatchNormMode:
+    """Check the name of a BatchNorm mode.
+
+    Raises:
+        ArgumentError: An unknown one.
+    """
+    if name not in get_args(BatchNormMode):
+        raise ArgumentError(f"bn is '{name}'; choose one of {', '.join(get_args(BatchNormMode))}")
+    return name  # type: ignore[return-value]  # checked
 
 
 @dataclass(frozen=True)
@@ -35,10 +46,6 @@ class Subject:
     generator: torch.Generator
     batch: Batch | None = None
     bn: BatchNormMode = "eval-identity"
-
-    def __post_init__(self) -> None:
-        if self.bn not in get_args(BatchNormMode):
-            raise ArgumentError(f"bn is '{self.bn}'; choose one of {', '.join(get_args(BatchNormMode))}")
 
     def slopes(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Derivative of the mean loss over the batch in each weight.
@@ -60,7 +67,9 @@ class Subject:
             with torch.enable_grad():
                 loss = self.batch.loss(self.run(leaves, inputs), targets)
                 if not torch.isfinite(loss):
-                    raise NonFiniteError(f"the loss on the score batch is {loss.item()}; check inputs, labels and weights")
+                    raise NonFiniteError(
+                        f"the loss on the score batch is {loss.item()}; check inputs, labels and weights"
+                    )
                 slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
             for name, slope in zip(leaves, slopes, strict=True):
                 if slope is not None:

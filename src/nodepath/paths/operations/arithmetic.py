@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nodepath.paths.table import register
@@ -35,8 +34,10 @@ def _beside_constant(call: Call, input: Any, other: Any) -> Tensor:
     """The activation among the two, broadcast to the shape of the result."""
     flowing, constant = (input, other) if call.tracks(input) else (other, input)
     signal = call.signal(flowing)
-    shape = torch.broadcast_shapes(signal.counts.shape, constant.shape if isinstance(constant, Tensor) else ())
-    return call.emit(signal.counts.expand(shape), signal.exponent)
+    if isinstance(constant, Tensor):
+        zeros = signal.counts.new_zeros(()).expand(constant.shape)
+        return call.emit(signal.counts + zeros, signal.exponent)
+    return call.emit(signal.counts, signal.exponent)
 
 
 @register("sum")

@@ -17,7 +17,8 @@ CASTS = ["bfloat16", "clone", "contiguous", "cpu", "cuda", "detach", "double", "
 UNARY = ["abs", "clamp", "clamp_max", "clamp_min", "clip", "exp", "log", "neg", "pow", "sqrt", "square"]
 
 
-@register(*ACTIVATIONS, *NORMS, *DROPOUT, *CASTS, *UNARY, Tensor.data.__get__)
+@register(*ACTIVATIONS, *NORMS, *DROPOUT, *CASTS, *UNARY)
+@register(Tensor.data.__get__)  # type: ignore[attr-defined]  # of the class it is a descriptor
 def identity(call: Call, input: Tensor, *_: Any, **__: Any) -> Tensor:
     """Every element keeps its paths."""
     signal = call.signal(input)

@@ -12,7 +12,7 @@ from nodepath.paths.tracer import Call
 def linear(call: Call, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A matrix between the last axis of the input and that of the output; biases start no paths."""
     del bias
-    return call.apply(input, weight, lambda counts, edges: call.function(counts, edges))
+    return call.apply(input, weight, call.function)
 
 
 @register("conv1d", "conv2d", "conv3d")

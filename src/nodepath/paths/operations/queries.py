@@ -9,7 +9,9 @@ from nodepath.paths.table import register
 from nodepath.paths.tracer import Call
 
 SHAPE = "dim element_size is_complex is_contiguous is_floating_point numel size stride storage_offset __len__".split()
-ATTRIBUTES = "device dtype is_cpu is_cuda is_leaf is_mps is_nested is_sparse itemsize layout ndim requires_grad shape".split()
+ATTRIBUTES = (
+    "device dtype is_cpu is_cuda is_leaf is_mps is_nested is_sparse itemsize layout ndim requires_grad shape".split()
+)
 FACTORIES = "empty_like full_like new_empty new_full new_ones new_tensor new_zeros ones_like zeros_like".split()
 VALUES = "__bool__ __contains__ __float__ __index__ __int__ item numpy tolist equal allclose nonzero".split()
 

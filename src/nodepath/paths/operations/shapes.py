@@ -12,17 +12,16 @@ from nodepath.paths.tracer import Call
 
 VIEWS = (
     "chunk diagonal expand expand_as flatten movedim moveaxis narrow permute ravel reshape reshape_as select split "
-    "split_with_sizes squeeze swapaxes swapdims t tensor_split transpose unbind unflatten unfold unsqueeze view view_as "
-    "T mT H"
+    "split_with_sizes squeeze swapaxes swapdims t tensor_split transpose unbind unflatten unfold unsqueeze view view_as"
 ).split()
+ATTRIBUTES = ["T", "mT", "H"]
 COPIES = (
     "channel_shuffle flip gather index_select pixel_shuffle pixel_unshuffle repeat repeat_interleave roll rot90 tile"
 ).split()
 JOINS = ["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"]
 
 
-@register(*(name for name in VIEWS if name not in ("T", "mT", "H")), "getitem")
-@register(*(getattr(Tensor, name).__get__ for name in ("T", "mT", "H")))
+@register(*VIEWS, "getitem", *(getattr(Tensor, name).__get__ for name in ATTRIBUTES))
 def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     """The same elements in another order or shape; they share memory with the input."""
     return call.rearrange(args, kwargs, shares_memory=True)

@@ -1,0 +1,5 @@
+"""`python -m nodepath`."""
+
+from nodepath.cli.main import main
+
+main()

@@ -1,0 +1,147 @@
+import pytest
+import torch
+from test_npb_layer import by_milp
+from torch import Tensor, nn
+
+import nodepath
+from nodepath.errors import BudgetWarning
+from nodepath.methods.npb_layer import LayerProblem, objective
+
+
+@pytest.fixture(scope="module")
+def resnet20() -> nn.Module:
+    return nodepath.models.create("resnet20", num_classes=10, seed=0)
+
+
+X = torch.zeros(1, 3, 32, 32)
+
+
+def depthwise() -> nn.Module:
+    """Inverted bottlenecks: grouped layers between pointwise ones."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False), nn.ReLU6()]
+    for stride in (1, 2, 1):
+        layers += [nn.Conv2d(16, 48, 1), nn.BatchNorm2d(48), nn.ReLU6()]
+        layers += [nn.Conv2d(48, 48, 3, stride=stride, padding=1, groups=48), nn.ReLU6(), nn.Conv2d(48, 16, 1)]
+    layers += [nn.Conv2d(16, 32, 3, groups=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)]
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("cells", ["paths", "random", "magnitude"])
+@pytest.mark.parametrize("sparsity", [0.9, 0.97, 0.99])
+def test_every_kept_weight_of_resnet20_lies_on_a_path(resnet20, sparsity, cells):
+    masks = nodepath.prune(resnet20, X, method="npb", sparsity=sparsity, cells=cells)
+    assert masks.kept == round((1 - sparsity) * 270_896)
+    assert nodepath.effective(resnet20, X, masks) == masks
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.8, 0.9])
+def test_every_kept_weight_of_a_depthwise_network_lies_on_a_path(sparsity):
+    model = depthwise()
+    masks = nodepath.prune(model, X, method="npb", sparsity=sparsity)
+    assert masks.kept == round((1 - sparsity) * masks.total)
+    assert nodepath.effective(model, X, masks) == masks
+
+
+def test_budget_beyond_what_can_lie_on_a_path_is_kept_with_a_warning():
+    """On a map of one pixel eight of nine cells see padding only."""
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3))
+    x = torch.zeros(1, 4, 1, 1)
+    with pytest.warns(BudgetWarning, match="only 42 of 117 weights can lie on a path"):
+        masks = nodepath.prune(model, x, method="npb", sparsity=0.5)
+    assert masks.kept == round(0.5 * (4 * 6 * 9 + 18))
+    assert nodepath.effective(model, x, masks).kept == 4 * 6 + 18
+
+
+def test_warns_of_nothing_where_the_budget_fits(recwarn):
+    model = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3))
+    masks = nodepath.prune(model, torch.zeros(1, 4, 1, 1), method="npb", sparsity=1 - 40 / 234)
+    assert nodepath.effective(model, torch.zeros(1, 4, 1, 1), masks).kept == 40
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("keep", [3, 5, 6, 14, 30])
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_a_single_linear_reaches_the_optimum_of_integer_programming(keep, alpha):
+    model = nn.Linear(6, 5)
+    masks = nodepath.prune(model, torch.zeros(1, 6), method="npb", sparsity=1 - keep / 30, alpha=alpha)
+    problem = LayerProblem(torch.ones(6, dtype=torch.float64), 5, torch.ones(6, dtype=torch.int64), keep, alpha, 0.0)
+    best = objective(problem, by_milp(problem))
+    assert objective(problem, masks["weight"].T.long()) == pytest.approx(best, abs=1e-9)
+
+
+@pytest.mark.parametrize("keep", [4, 9, 20, 60])
+@pytest.mark.parametrize(("alpha", "beta", "cap"), [(0.5, 0.0, None), (0.01, 1.0, 5), (0.9, 0.1, 2)])
+def test_a_single_convolution_reaches_the_optimum_of_integer_programming(keep, alpha, beta, cap):
+    """Without padding every cell reads every position alike, so the surrogate's paths are one an input pixel."""
+    model = nn.Conv2d(3, 4, 3)
+    options = {"alpha": alpha, "beta": beta, "max_per_kernel": cap}
+    masks = nodepath.prune(model, torch.zeros(1, 3, 5, 5), method="npb", sparsity=1 - keep / 108, **options)
+    soft = 9 if cap is None else max(cap, -(-keep // 12))
+    problem = LayerProblem(torch.full((3,), 25.0, dtype=torch.float64), 4, torch.full((3,), soft), keep, alpha, beta)
+    counts = masks["weight"].flatten(2).sum(dim=2).T
+    assert int(counts.max()) <= soft
+    assert objective(problem, counts) == pytest.approx(objective(problem, by_milp(problem)), abs=1e-9)
+
+
+def test_more_weight_on_paths_gives_more_paths_and_fewer_nodes(resnet20):
+    paths, nodes = (
+        nodepath.measure(
+            resnet20, X, nodepath.prune(resnet20, X, method="npb", sparsity=0.99, alpha=a), convention="paper"
+        )
+        for a in (0.0, 0.9)
+    )
+    assert paths.log10_paths > nodes.log10_paths + 2
+    assert paths.nodes < nodes.nodes
+
+
+def test_kernels_keep_no_more_than_asked(resnet20):
+    masks = nodepath.prune(resnet20, X, method="npb", sparsity=0.9, alpha=0.99, beta=0.001, max_per_kernel=5)
+    name = "layer3.2.conv2.weight"
+    assert int(masks[name].flatten(2).sum(dim=2).max()) <= 5
+    free = nodepath.prune(resnet20, X, method="npb", sparsity=0.9)
+    assert int(free[name].flatten(2).sum(dim=2).max()) > 5
+
+
+def centre_share(mask: Tensor) -> float:
+    return float(mask[:, :, 1, 1].sum() / mask.sum())
+
+
+def test_cells_are_drawn_in_proportion_to_the_paths_that_they_would_carry():
+    """3x3 kernels with padding on a 2x2 map: the centre sees 4 pixels, an edge 2, a corner 1, so 4 : 2 : 1 of 16."""
+    model = nn.Conv2d(40, 100, 3, padding=1, bias=False)
+    x, sparsity = torch.zeros(1, 40, 2, 2), 1 - 1 / 9
+    arguments = {"sparsity": sparsity, "method": "npb", "alpha": 0.99, "beta": 1.0, "max_per_kernel": 1}
+    drawn = nodepath.prune(model, x, **arguments)["weight"]
+    assert bool((drawn.flatten(2).sum(dim=2) == 1).all())
+    seen = drawn.sum(dim=(0, 1)).double() / 4000
+    expected = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=torch.float64) / 16
+    assert (seen - expected).abs().max() < 0.03  # four standard deviations
+    evenly = nodepath.prune(model, x, cells="random", **arguments)["weight"].sum(dim=(0, 1)).double() / 4000
+    assert (evenly - 1 / 9).abs().max() < 0.02
+
+
+def test_cells_by_magnitude_are_the_largest_of_their_kernels():
+    model = nn.Conv2d(5, 6, 3, bias=False)
+    arguments = {"alpha": 0.99, "beta": 1.0, "max_per_kernel": 2, "cells": "magnitude"}
+    masks = nodepath.prune(model, torch.zeros(1, 5, 6, 6), method="npb", sparsity=1 - 60 / 270, **arguments)
+    for mask, weight in zip(
+        masks["weight"].flatten(0, 1).flatten(1), model.weight.detach().flatten(0, 1).flatten(1), strict=True
+    ):
+        largest = weight.abs().argsort(descending=True)[: int(mask.sum())]
+        assert set(mask.nonzero().flatten().tolist()) == set(largest.tolist())
+
+
+@pytest.mark.parametrize("sparsity", [0.9, 0.99])
+def test_every_kept_weight_of_vgg19_lies_on_a_path(sparsity):
+    """Its last maps of 4x4 and 2x2 pixels are where cells drawn without regard to paths die."""
+    model = nodepath.models.create("vgg19", num_classes=100, seed=0)
+    masks = nodepath.prune(model, X, method="npb", sparsity=sparsity)
+    topo = nodepath.measure(model, X, masks, convention="paper")
+    assert topo.kept == topo.effective == round((1 - sparsity) * 20_070_080)
+
+
+def test_vgg19_keeps_all_its_nodes_at_99_percent():
+    """node-path-balancing.md section 3, VGG-19 at 99 %, alpha .5, beta 0: 5,607 nodes where every cell lives."""
+    model = nodepath.models.create("vgg19", num_classes=100, seed=0)
+    masks = nodepath.prune(model, X, method="npb", sparsity=0.99)
+    assert nodepath.measure(model, X, masks, convention="paper").nodes == 5607
