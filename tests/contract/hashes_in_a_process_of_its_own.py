@@ -4,9 +4,9 @@ import json
 import sys
 
 import torch
-from pruning import pruned
 
 import nodepath
+from pruning import pruned
 
 torch.rand(17)  # another global random state
 print(json.dumps({name: pruned(name, sys.argv[1], seed=5).hash for name in nodepath.methods.names()}))  # noqa: T201

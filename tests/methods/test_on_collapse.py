@@ -87,7 +87,7 @@ class TestChain:
         scores = {name: torch.zeros_like(score) for name, score in full(model).items()}
         scores["0.weight"][0, 0] = scores["2.weight"][0, 1] = scores["4.weight"][0, 0] = 1.0
         for answer in ("error", "keep-one"):
-            with pytest.raises(CollapseError, match="no path is left.*though no layer is empty"):
+            with pytest.raises(CollapseError, match=r"no path is left.*though no layer is empty"):
                 nodepath.prune(model, X, scores=scores, sparsity=1 - 3 / 68, on_collapse=answer)
         with pytest.warns(CollapseWarning, match="no path"):
             masks = nodepath.prune(model, X, scores=scores, sparsity=1 - 3 / 68, on_collapse="warn")
@@ -107,9 +107,7 @@ class TestResidual:
         model = Block()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            masks = nodepath.prune(
-                model, X, scores=full(model, second=-5.0), sparsity=35 / 105, on_collapse="keep-one"
-            )
+            masks = nodepath.prune(model, X, scores=full(model, second=-5.0), sparsity=35 / 105, on_collapse="keep-one")
         assert masks.kept == 70
         assert int(masks["second.weight"].sum()) == 1
 
@@ -123,7 +121,6 @@ class TestResidual:
         scores = full(model, head=-5.0, second=-6.0)
         with pytest.raises(CollapseError, match=r"'head\.weight' keeps 0 of 15 weights.*1 more layer"):
             nodepath.prune(model, X, scores=scores, sparsity=50 / 105)
-
 
 
 def test_masks_without_scores_are_repaired_by_magnitude():

@@ -13,6 +13,7 @@ from nodepath.models.initialize import kaiming_
 # shared/reference/node-path-balancing.md, "The papers' networks"; mlp-6x100 by 784*100 + 4*100*100 + 100*10
 PRUNABLE = {
     "mlp-6x100": 119_400,
+    "convnet4": 60_688,
     "lenet5": 61_470,
     "resnet20": 270_896,
     "resnet32": 464_432,
@@ -89,6 +90,7 @@ class TestEveryNetwork:
     ("name", "input_size", "num_classes"),
     [
         ("mlp-6x100", (1, 28, 28), 10),
+        ("convnet4", (1, 32, 32), 10),
         ("lenet5", (1, 32, 32), 10),
         ("resnet20", (3, 32, 32), 10),
         ("resnet32", (3, 32, 32), 10),

@@ -53,7 +53,8 @@ def check_macs(program: Program) -> None:
     x = torch.zeros(1, *program.shapes[0])
     with FlopCounterMode(display=False) as counter:
         program.eval()(x)
-    assert 2 * measure(program, x).macs == counter.get_total_flops()
+    topology = measure(program, x)
+    assert 2 * topology.macs == 2 * topology.dense_macs == counter.get_total_flops()
 
 
 @SETTINGS

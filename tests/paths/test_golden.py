@@ -30,8 +30,8 @@ def test_vgg19_has_5607_nodes():
         ("resnet18", 5.48e59),
         pytest.param("resnet50", 3.49e142, marks=pytest.mark.slow),
         pytest.param("vgg19_bn", 5.11e66, marks=pytest.mark.slow),
-        pytest.param("mobilenet_v2", 1.22e98, marks=pytest.mark.slow),
-        pytest.param("densenet121", 2.28e281, marks=pytest.mark.slow),
+        ("mobilenet_v2", 1.22e98),
+        ("densenet121", 2.28e281),
     ],
 )
 def test_dense_torchvision_networks_have_the_paths_of_the_reference(name, paths):

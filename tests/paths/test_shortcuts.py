@@ -73,6 +73,12 @@ def test_concatenations_make_no_shortcut():
     assert shortcuts(model) == set()
 
 
+def test_branches_of_two_inputs_that_meet_make_no_shortcut():
+    model = Wired(lambda self, x, y: self.b(self.a(x)) + self.c(y), a=conv(3, 4), b=conv(4, 4), c=conv(2, 4, 1))
+    topology = measure(model, (torch.zeros(1, 3, 8, 8), torch.zeros(1, 2, 8, 8)))
+    assert not any(layer.shortcut for layer in topology.layers)
+
+
 def test_a_positional_embedding_makes_no_shortcut():
     def wiring(self, x):
         return self.c(self.b(self.a(x) + self.position))

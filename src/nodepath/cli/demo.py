@@ -9,19 +9,19 @@ import typer
 
 from nodepath import data as datasets
 from nodepath.cli import options as o
-from nodepath.cli.console import answer, progress
+from nodepath.cli.console import answer, note, progress
 from nodepath.cli.report import rows_of
 from nodepath.report import summary_tables, two_sentences, write_page
-from nodepath.runs import DENSE, RunSpec, execute
+from nodepath.runs import DENSE, RunSpec, execute_all
 from nodepath.train import Recipe
 
 __all__ = ["demo"]
 
-MODEL = "lenet5"
+MODEL = "convnet4"
 METHODS = ("random", "erk", "snip", "synflow", "synflow-npb", "npb")
 SPARSITIES = (0.9, 0.97, 0.99)
 SEEDS = (0, 1)
-RECIPE = Recipe(epochs=12, batch_size=64, lr=0.05, schedule="cosine", crop=0.0625)
+RECIPE = Recipe(epochs=12, batch_size=64, lr=0.1, schedule="cosine", crop=0.0625)
 
 
 def demo(
@@ -30,20 +30,21 @@ def demo(
 ) -> None:
     """Prune, measure, train and compare on handwritten digits: six methods, three sparsities, two seeds."""
     began = time.monotonic()
-    dataset = datasets.load("digits")
-    grid = [(DENSE, 0.0), *product(METHODS, SPARSITIES)]
-    records = []
-    with progress("training", len(grid) * len(SEEDS)) as step:
-        for (method, sparsity), seed in product(grid, SEEDS):
-            step(0, title=f"{method} at {100 * sparsity:g} %, seed {seed}")
-            spec = RunSpec(model=MODEL, data="digits", method=method, sparsity=sparsity, seed=seed, train=RECIPE)
-            records.append(execute(spec, output, resume=True, dataset=dataset))
-            step()
+    specs = [
+        RunSpec(model=MODEL, data="digits", method=method, sparsity=sparsity, seed=seed, train=RECIPE)
+        for seed, (method, sparsity) in product(SEEDS, [(DENSE, 0.0), *product(METHODS, SPARSITIES)])
+    ]
+    note(f"{MODEL} on digits: {len(specs)} trainings of {RECIPE.epochs} epochs; finished ones in {output} are kept")
+    with progress("pruning and training", len(specs)) as step:
+        records = execute_all(specs, output, on_run=lambda _: step())
     rows = rows_of(records)
     page = Path(output) / "index.html"
     sentences = two_sentences(rows)
     write_page(
-        rows, page, title="nodepath demo: pruning at initialization on handwritten digits", notes=[dataset.description]
+        rows,
+        page,
+        title="nodepath demo: pruning at initialization on handwritten digits",
+        notes=[datasets.load("digits").description],
     )
     seconds = time.monotonic() - began
     answer(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from nodepath.models.convnet import convnet4
 from nodepath.models.initialize import kaiming_
 from nodepath.models.lenet import lenet5
 from nodepath.models.mlp import mlp_6x100
@@ -21,10 +22,11 @@ MODELS: Registry[Recipe] = Registry("model", "nodepath.models")
 def _enter(
     name: str, build: Callable[..., nn.Module], input_size: tuple[int, int, int], num_classes: int, description: str
 ) -> None:
-    """File a network of the papers; all of them share one initialisation."""
+    """File a network; all of the zoo share the papers' initialisation."""
     MODELS.register(name)(Recipe(ModelSpec(name, input_size, num_classes, description), build, kaiming_))
 
 
+_enter("convnet4", convnet4, (1, 32, 32), 10, "four 3x3 convs with BatchNorm, small, for demonstrations")
 _enter("mlp-6x100", mlp_6x100, (1, 28, 28), 10, "six Linear layers, 100 units between them, ReLU")
 _enter("lenet5", lenet5, (1, 32, 32), 10, "LeNet-5 with ReLU and max pooling")
 _enter("resnet20", cifar_resnet(20), (3, 32, 32), 10, "ResNet-20 for CIFAR, 16-32-64 channels, three blocks a stage")
