@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
@@ -96,8 +96,16 @@ def laid_out(problem: LayerProblem) -> Tensor:
     return counts
 
 
-@settings(deadline=None, max_examples=60)
+def layer(paths: list[float], outputs: int, caps: list[int], keep: int, alpha: float, beta: float) -> LayerProblem:
+    return LayerProblem(torch.tensor(paths, dtype=torch.float64), outputs, torch.tensor(caps), keep, alpha, beta)
+
+
+@settings(deadline=None, max_examples=200)
 @given(problem=problems())
+@example(problem=layer([0.0, 1.0, 2.0], 1, [1, 1, 2], 2, 0.5, 0.0))  # a poor input for its node's sake
+@example(problem=layer([5.0, 1.0, 1.0], 3, [9, 4, 2], 12, 0.01, 1.0))  # open kernels beside rich cells
+@example(problem=layer([3.0, 3.0, 0.0, 1.0], 5, [1, 2, 3, 4], 3, 1.0, 0.0))  # fewer weights than outputs, no paths
+@example(problem=layer([4.0, 2.0, 0.01], 2, [9, 9, 9], 20, 0.0, 0.0))  # paths alone
 def test_greedy_is_as_good_as_integer_programming(problem):
     counts = laid_out(problem)
     assert int(counts.sum()) <= problem.keep

@@ -94,6 +94,30 @@ class TestChain:
         assert masks.metadata["collapse"] == {"emptied": [], "no_path": True}
 
 
+class Fork(nn.Module):
+    """Two branches side by side, joined by concatenation: no skip passes either by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Linear(4, 5)
+        self.right = nn.Linear(4, 6)
+        self.head = nn.Linear(11, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.cat([self.left(x), self.right(x)], dim=1))
+
+
+class TestFork:
+    def test_with_an_emptied_branch_is_an_error_though_the_other_has_paths(self):
+        with pytest.raises(CollapseError, match=r"'right\.weight' keeps 0 of 24"):
+            nodepath.prune(Fork(), X, scores=full(Fork(), right=-5.0), sparsity=24 / 77)
+
+    def test_with_an_emptied_branch_is_a_warning_where_asked(self):
+        with pytest.warns(CollapseWarning, match=r"'right\.weight'"):
+            masks = nodepath.prune(Fork(), X, scores=full(Fork(), right=-5.0), sparsity=24 / 77, on_collapse="warn")
+        assert masks.metadata["collapse"] == {"emptied": ["right.weight"], "no_path": False}
+
+
 class TestResidual:
     @pytest.mark.parametrize("answer", ["error", "warn"])
     def test_block_emptied_beside_a_live_skip_is_only_a_warning(self, answer):

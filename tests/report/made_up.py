@@ -34,6 +34,7 @@ def topology(nodes: float, paths: float, sparsity: float) -> dict[str, Any]:
         "position": 0.4 + 0.2 * paths if paths else None,
         "effective_sparsity": min(1.0, sparsity + 0.001) if paths else 1.0,
         "macs": 30 * kept,
+        "dense_macs": 30_000,
         "layers": layers,
     }
 

@@ -21,15 +21,6 @@ def test_multiply_adds_are_relative_to_those_of_all_weights():
     assert row.mac_ratio == pytest.approx(0.1)
 
 
-def test_another_mask_tells_the_dense_multiply_adds_of_an_emptied_layer():
-    emptied = topology(0.5, 0.0, 0.9)
-    emptied["layers"][0].update(kept=0, macs=0)
-    emptied["macs"] = 1000
-    alone = result("snip", 0.9, 0, topology=emptied)
-    assert rows_from_results([alone])[0].mac_ratio is None
-    assert rows_from_results([alone, result("erk", 0.9, 0)])[0].mac_ratio == pytest.approx(1000 / 30_000)
-
-
 def test_results_of_compare_have_no_accuracy():
     rows = rows_from_results(comparison())
     assert {(row.accuracy_last, row.seed, row.data) for row in rows} == {(None, None, "")}

@@ -294,6 +294,31 @@ def test_path_flow_of_a_residual_network_is_what_vanishes_with_the_weight():
             assert found[name].view(-1)[i].item() == pytest.approx(lost, rel=1e-9, abs=1e-13)
 
 
+class Pooled(nn.Module):
+    """One branch pools as the test says, the other does not: so it matters how the pool counts."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(2, 3, 1, stride=2)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(self.a(x)) + self.b(x)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2), nn.MaxPool2d(2)])
+def test_path_flow_pools_as_the_model_pools(pool):
+    about = subject(Pooled(pool))
+    weights = {name: weight.requires_grad_() for name, weight in magnitudes(about).items()}
+    ones = torch.ones(1, 2, 4, 4, dtype=torch.float64)
+    pooled = pool(F.conv2d(ones, weights["a.weight"], padding=1))
+    total = (pooled + F.conv2d(ones, weights["b.weight"], stride=2)).sum()
+    slopes = torch.autograd.grad(total, list(weights.values()))
+    found = PathFlow()(about, about.network.weights())
+    for (name, weight), slope in zip(weights.items(), slopes, strict=True):
+        assert torch.allclose(found[name], weight.detach() * slope / total.detach(), rtol=1e-12), name
+
+
 def test_path_flow_is_conserved_along_every_cut_of_a_residual_network():
     about = subject(Residual())
     totals = {name: score.double().sum().item() for name, score in PathFlow()(about, about.network.weights()).items()}

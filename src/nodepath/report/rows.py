@@ -110,10 +110,8 @@ def rows_from_results(
         raise ArgumentError(f"convention {convention!r} is unknown; known: exact, paper")
     results = list(results)
     topologies = [_topology(result, keys[convention], index) for index, result in enumerate(results)]
-    dense = _dense_macs(results, topologies)
     return [
-        _row(result, topology, dense, index)
-        for index, (result, topology) in enumerate(zip(results, topologies, strict=True))
+        _row(result, topology, index) for index, (result, topology) in enumerate(zip(results, topologies, strict=True))
     ]
 
 
@@ -124,41 +122,11 @@ def _topology(result: Mapping[str, Any], key: str, index: int) -> Mapping[str, A
     return topology
 
 
-def _layers(topology: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    return topology.get("layers") or ()
-
-
-def _dense_macs(
-    results: list[Mapping[str, Any]], topologies: list[Mapping[str, Any]]
-) -> dict[tuple[str, str, str], int]:
-    """Dense multiply-adds of each layer.
-
-    A kept weight takes the same number of them as any other of its layer. An emptied layer tells nothing, so
-    another mask of the same model has to.
-    """
-    return {
-        (str(result.get("model")), str(result.get("data") or ""), layer["name"]): layer["macs"]
-        * layer["prunable"]
-        // layer["kept"]
-        for result, topology in zip(results, topologies, strict=True)
-        for layer in _layers(topology)
-        if layer["kept"]
-    }
-
-
-def _row(
-    result: Mapping[str, Any],
-    topology: Mapping[str, Any],
-    dense: Mapping[tuple[str, str, str], int],
-    index: int,
-) -> Row:
+def _row(result: Mapping[str, Any], topology: Mapping[str, Any], index: int) -> Row:
     try:
-        model, data = str(result["model"]), str(result.get("data") or "")
-        layers = [dense.get((model, data, layer["name"])) for layer in _layers(topology)]
-        known = [macs for macs in layers if macs is not None]
         return Row(
-            model=model,
-            data=data,
+            model=str(result["model"]),
+            data=str(result.get("data") or ""),
             method=str(result["method"]),
             sparsity=float(result["sparsity"]),
             seed=result.get("seed"),
@@ -174,7 +142,7 @@ def _row(
             position=math.nan if topology["position"] is None else float(topology["position"]),
             effective_sparsity=float(topology["effective_sparsity"]),
             macs=int(topology["macs"]),
-            dense_macs=sum(known) if layers and len(known) == len(layers) else None,
+            dense_macs=topology.get("dense_macs"),
             setting=str(result.get("setting") or ""),
         )
     except KeyError as error:
