@@ -16,6 +16,7 @@ __all__ = [
     "MaskFileError",
     "MaskMismatchError",
     "MissingExtraError",
+    "NoPathError",
     "NodepathError",
     "NonFiniteError",
     "NothingPrunableError",
@@ -57,6 +58,10 @@ class NothingPrunableError(NodepathError, ValueError):
 
 class TransformedWeightError(NodepathError, ValueError):
     """A layer computes its weight from its parameter, so zeros would not survive."""
+
+
+class NoPathError(NodepathError, ValueError):
+    """No output of a model depends on its input."""
 
 
 class UnknownOperationError(NodepathError, NotImplementedError):

@@ -185,7 +185,6 @@ def test_a_budget_beyond_all_layers_is_an_error_that_says_how_many_there_are():
         rescale({"a": 1.0}, {"a": 10}, 11)
 
 
-# DEFECT 13: an endless loop.
 def test_apportion_beyond_all_caps_is_an_error_and_no_endless_loop():
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool, pytest.raises(BudgetError):  # in a process of its own, which can be ended

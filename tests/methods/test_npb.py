@@ -46,7 +46,7 @@ def test_budget_beyond_what_can_lie_on_a_path_is_kept_with_a_warning():
     """On a map of one pixel eight of nine cells see padding only."""
     model = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(6, 3))
     x = torch.zeros(1, 4, 1, 1)
-    with pytest.warns(BudgetWarning, match="only 42 of 117 weights can lie on a path"):
+    with pytest.warns(BudgetWarning, match="75 of 117 kept weights lie on no path"):
         masks = nodepath.prune(model, x, method="npb", sparsity=0.5)
     assert masks.kept == round(0.5 * (4 * 6 * 9 + 18))
     assert nodepath.effective(model, x, masks).kept == 4 * 6 + 18
@@ -106,15 +106,16 @@ def centre_share(mask: Tensor) -> float:
     return float(mask[:, :, 1, 1].sum() / mask.sum())
 
 
-def test_cells_are_drawn_in_proportion_to_the_paths_that_they_would_carry():
-    """3x3 kernels with padding on a 2x2 map: the centre sees 4 pixels, an edge 2, a corner 1, so 4 : 2 : 1 of 16."""
+def test_cells_are_drawn_by_the_sixteenth_power_of_the_paths_that_they_would_carry():
+    """3x3 kernels with padding on a 20x20 map: the centre sees 400 pixels, an edge 380, a corner 361."""
     model = nn.Conv2d(40, 100, 3, padding=1, bias=False)
-    x, sparsity = torch.zeros(1, 40, 2, 2), 1 - 1 / 9
+    x, sparsity = torch.zeros(1, 40, 20, 20), 1 - 1 / 9
     arguments = {"sparsity": sparsity, "method": "npb", "alpha": 0.99, "beta": 1.0, "max_per_kernel": 1}
     drawn = nodepath.prune(model, x, **arguments)["weight"]
     assert bool((drawn.flatten(2).sum(dim=2) == 1).all())
     seen = drawn.sum(dim=(0, 1)).double() / 4000
-    expected = torch.tensor([[1.0, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=torch.float64) / 16
+    paths = torch.tensor([[361.0, 380, 361], [380, 400, 380], [361, 380, 361]], dtype=torch.float64) ** 16
+    expected = paths / paths.sum()
     assert (seen - expected).abs().max() < 0.03  # four standard deviations
     evenly = nodepath.prune(model, x, cells="random", **arguments)["weight"].sum(dim=(0, 1)).double() / 4000
     assert (evenly - 1 / 9).abs().max() < 0.02

@@ -28,7 +28,6 @@ def test_features_of_a_vector():
     assert input_nodes(nn.Linear(6, 5), torch.zeros(1, 6), 5) == 6
 
 
-# DEFECT 7 (also the two below): columns of the image are counted as nodes.
 def test_units_of_an_image_that_is_pooled_before_it_is_flattened():
     """A Linear that reads a flattened image reads no columns of it."""
     model = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 5))
@@ -48,7 +47,6 @@ def test_channels_of_an_image_cut_into_patches():
     assert input_nodes(model, torch.zeros(1, 3, 8, 8), 5) in (3, 192)
 
 
-# DEFECT 4: only the first input counts.
 def test_channels_of_all_inputs_are_counted():
     model = Wired(lambda self, a, b: self.a(a) + self.b(b), a=nn.Linear(3, 2), b=nn.Linear(4, 2))
     topology = measure(model, (torch.zeros(1, 3), torch.zeros(1, 4)))

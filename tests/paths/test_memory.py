@@ -74,28 +74,24 @@ def test_reading_a_tensor_that_was_written_through_a_view_is_refused():
         measure(Wired(wiring, a=nn.Linear(3, 3), b=nn.Linear(3, 2), c=nn.Linear(3, 2)), X)
 
 
-# DEFECT 2: outputs are never checked for staleness; only arguments of later operations are.
 def into_a_view_that_is_returned_whole(self, x):
     h = self.a(x)
     h[:, :2].add_(self.b(x))
     return h
 
 
-# DEFECT 2: a write into a view of a constant is lost, and so are its paths.
 def into_a_view_of_zeros(self, x):
     whole = torch.zeros(1, 4)
     whole[:, :3].add_(self.a(x))
     return self.b(whole)
 
 
-# DEFECT 2: `out=` is ignored.
 def into_an_out_argument(self, x):
     whole = torch.zeros(1, 4)
     torch.add(self.a(x), 0, out=whole)
     return self.b(whole)
 
 
-# DEFECT 2 (this and the three below): operations that may return the same memory are read as copies.
 def through_contiguous(self, x):
     h = self.a(x)
     alias = h.contiguous()  # the same memory
@@ -139,7 +135,6 @@ def test_writing_through_an_alias_is_never_silently_lost(wiring, a, b):
     counted_or_refused(Wired(wiring, a=nn.Linear(*a), b=nn.Linear(*b)))
 
 
-# DEFECT 11: `relu_` changes no count, yet makes all other views unreadable.
 def test_an_activation_in_place_on_one_chunk_leaves_the_others_readable():
     def wiring(self, x):
         one, other = self.a(x).chunk(2, dim=1)
@@ -155,7 +150,6 @@ def frozen(self, x):
     return self.b(h)
 
 
-# DEFECT 1 (also the two below): reachability comes from autograd, which model or caller may switch off.
 def test_parts_that_run_without_gradients_have_effective_weights_all_the_same():
     topology = measure(Wired(frozen, a=nn.Linear(3, 3), b=nn.Linear(3, 2)), X)
     assert topology.effective == topology.prunable == 15
@@ -187,7 +181,6 @@ class Doubling(torch.autograd.Function):
         return slope * 0
 
 
-# DEFECT 1: ... or replace by a gradient of its own.
 def test_a_users_own_gradient_does_not_decide_what_is_effective():
     model = nn.Sequential(nn.Linear(3, 3), Wired(lambda self, x: Doubling.apply(x)), nn.Linear(3, 2))
     try:

@@ -122,7 +122,6 @@ def test_buffers_written_in_place_by_the_forward_pass_are_restored():
     leaves_no_trace(model, lambda: measure(model, torch.zeros(1, 3)))
 
 
-# DEFECT 5: the user's buffer is another tensor afterwards, with path counts mixed in.
 def test_buffers_replaced_by_the_forward_pass_are_restored():
     class Replacing(Counting):
         def forward(self, x: Tensor) -> Tensor:
@@ -143,7 +142,6 @@ def test_the_example_input_is_left_alone_by_models_that_write_into_it():
     assert x._version == 0
 
 
-# DEFECT 6: `measure` materialises lazy layers, in the user's model.
 def test_a_model_with_lazy_layers_stays_lazy():
     model = nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 2))
     with pytest.raises(NodepathError, match=r"0\.weight|lazy"):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nodepath.errors import ArgumentError, NonFiniteError
+from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.scores import SCORES, Batch, Subject
 from nodepath.scores.magnitude import Magnitude
@@ -154,7 +154,7 @@ def test_a_failing_forward_pass_leaves_the_model_as_it_was(mode):
     model.bn1.eval()
     state = copy.deepcopy(model.state_dict())
     about = subject(model, (torch.rand(2, 2, 9, 9, dtype=torch.float64), torch.tensor([0, 1])), bn=mode)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputMismatchError, match="score batch"):
         about.slopes(about.network.weights())
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     assert model.training
@@ -199,7 +199,6 @@ def test_a_weight_under_two_names_is_scored_in_both_places():
     assert torch.allclose(found["0.weight"], model[0].weight.grad, rtol=1e-12)
 
 
-# DEFECT 1: a bare RuntimeError in inference mode.
 @pytest.mark.parametrize("guard", [torch.no_grad, torch.inference_mode])
 def test_snip_works_where_the_caller_has_switched_gradients_off(guard):
     model, batch = Normed(), data()
@@ -444,7 +443,6 @@ def test_the_loss_is_cross_entropy_unless_given():
     assert Batch.of(data(), mine).loss is mine
 
 
-# DEFECT 14: a tensor of two rows passes for a pair.
 @pytest.mark.parametrize("batch", [3, None, [], [torch.zeros(2, 2)], "ab", [(torch.zeros(1), torch.zeros(1), 3)]])
 def test_something_else_than_pairs_is_refused(batch):
     with pytest.raises(ArgumentError, match="batch"):
@@ -465,7 +463,6 @@ class TwoInputs(nn.Module):
         return self.a(a) + self.b(b)
 
 
-# DEFECT 14: inputs that are a tuple or a dict are taken apart as if they were parts.
 @pytest.mark.parametrize("kind", ["tuple", "dict"])
 def test_one_pair_whose_inputs_are_a_tuple_or_a_dict_is_scored(kind):
     a, b = torch.rand(2, 3, generator=generator()), torch.rand(2, 4, generator=generator())

@@ -21,8 +21,7 @@ def rescale(weights: Mapping[str, float], caps: Mapping[str, int], keep: int) ->
     Raises:
         BudgetError: `keep` exceeds the sum of the caps.
     """
-    if keep > sum(caps.values()):
-        raise BudgetError(f"cannot keep {keep} weights: there are only {sum(caps.values())}; ask for fewer")
+    _check_room(caps, keep)
     full: set[str] = set()
     while True:
         left = keep - sum(caps[name] for name in full)
@@ -34,6 +33,11 @@ def rescale(weights: Mapping[str, float], caps: Mapping[str, int], keep: int) ->
         full |= overflowing
 
 
+def _check_room(caps: Mapping[str, int], keep: int) -> None:
+    if keep > sum(caps.values()):
+        raise BudgetError(f"cannot keep {keep} weights: there are only {sum(caps.values())}; ask for fewer")
+
+
 def apportion(amounts: Mapping[str, float], caps: Mapping[str, int], keep: int) -> dict[str, int]:
     """Round amounts that sum to `keep` to whole numbers that do: largest remainders first, ties to the earlier name.
 
@@ -41,7 +45,11 @@ def apportion(amounts: Mapping[str, float], caps: Mapping[str, int], keep: int) 
         amounts: Name -> real amount.
         caps: Name -> the most that it can hold.
         keep: The sum to reach.
+
+    Raises:
+        BudgetError: `keep` exceeds the sum of the caps.
     """
+    _check_room(caps, keep)
     counts = {name: min(int(amount + 1e-9), caps[name]) for name, amount in amounts.items()}
     order = sorted(amounts, key=lambda name: counts[name] - amounts[name])
     missing = keep - sum(counts.values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from nodepath.budgets import Budget
+from nodepath.errors import ArgumentError
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import keep_best_by_layer
 
@@ -23,6 +24,12 @@ class RandomCells:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
+        problem.layer_counts()  # an unknown scope says so, with the known ones
+        if problem.scope is not None:
+            raise ArgumentError(
+                f"scope is '{problem.scope}', but this method is itself a budget, which a scope would replace; leave "
+                "scope out, or use method 'random' with it"
+            )
         counts = problem.counts or self.budget(problem.layers, problem.keep)
         draws = {
             layer.name: torch.rand(layer.shape, generator=problem.generator, dtype=torch.float64)

@@ -33,18 +33,21 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
     masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
     counts = problem.layer_counts()
     sizes = {name: mask.numel() for name, mask in masks.items()}
-    scores: dict[str, Tensor] = {}
+    ranking = {name: torch.zeros_like(problem.weights[name], dtype=torch.float64) for name in problem.included}
     for step in range(1, iterations + 1):
         pruned = {name: w * masks[name] if name in masks else w for name, w in problem.weights.items()}
         fresh = rescore(step - 1, pruned, masks)
         scores = {name: fresh[name] for name in problem.included}
         check_finite({name: score.where(score != -torch.inf, 0.0) for name, score in scores.items()}, "scores")
+        for name, score in scores.items():  # who lasts longer ranks higher, whatever the later scores say
+            alive = score != -torch.inf
+            ranking[name] = torch.where(alive, step + score.double().clamp(0, 1) / 2, ranking[name])
         if counts is None:
             masks = keep_best(scores, _on_schedule(problem.keep, problem.size, step, iterations))
         else:
             now = {name: _on_schedule(counts[name], size, step, iterations) for name, size in sizes.items()}
             masks = keep_best_by_layer(scores, now)
-    return Choice(masks, scores)
+    return Choice(masks, ranking)
 
 
 def _on_schedule(keep: int, size: int, step: int, iterations: int) -> int:

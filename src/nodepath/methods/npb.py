@@ -1,7 +1,9 @@
 """NPB: node-path balancing, layer by layer from the input, solved exactly."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import torch
@@ -15,11 +17,18 @@ from nodepath.methods.respend import respend
 from nodepath.paths.layer import Layer
 from nodepath.paths.network import dense_edges
 from nodepath.paths.semantics import EXACT
-from nodepath.paths.tracer import Site
+from nodepath.paths.site import Site
 
 __all__ = ["NodePathBalancing"]
 
 Cells = Literal["paths", "random", "magnitude"]
+
+_SHARPNESS = 16
+"""Power of the paths that cells are drawn by.
+
+On a 32x32 map every cell of a 3x3 kernel sees nearly all paths, and the draw stays spread; on a 2x2 map a corner cell
+sees a quarter, and what it passes on, the next layer's corner cells miss. In proportion (power 1) VGG-19 keeps 2,972 of
+5,607 nodes at 99 %, with power 4 5,151, with 16 all; ResNet-20 always all 701."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +59,9 @@ class NodePathBalancing:
         max_per_kernel: The most weights in a kernel; None: all. A soft cap: a layer whose budget needs more gets the
             least that holds it.
         budget: How many weights each layer keeps.
-        cells: Which weights of a kernel: drawn in proportion to the pixel-level paths that they would carry, drawn at
-            random among those that carry any, or the largest in magnitude among those.
+        cells: Which weights of a kernel. "paths": drawn by a power of the pixel-level paths that they would carry, so
+            that kernels spread out on large maps and stay near the centre on small ones, where others lead nowhere;
+            "random": drawn among those that carry any; "magnitude": the largest among those.
 
     Cost: one forward pass in float64, a sort of each layer's inputs, and two boolean passes. Needs data: no.
 
@@ -70,12 +80,13 @@ class NodePathBalancing:
     cells: Cells = "paths"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.alpha <= 1:
-            raise ArgumentError(f"alpha is {self.alpha}; npb weighs nodes by alpha and paths by 1 - alpha, so 0 .. 1")
-        if not self.beta >= 0:
-            raise ArgumentError(f"beta is {self.beta}; npb's weight of open kernels must be at least 0")
-        if self.max_per_kernel is not None and self.max_per_kernel < 1:
-            raise ArgumentError(f"max_per_kernel is {self.max_per_kernel}; use at least 1, or None for no cap")
+        if not isinstance(self.alpha, Real) or not 0 <= self.alpha <= 1:
+            raise ArgumentError(f"alpha is {self.alpha!r}; npb weighs nodes by alpha and paths by 1 - alpha, so 0 .. 1")
+        if not isinstance(self.beta, Real) or not 0 <= self.beta < math.inf:
+            raise ArgumentError(f"beta is {self.beta!r}; npb's weight of open kernels must be finite and at least 0")
+        cap = self.max_per_kernel
+        if cap is not None and (not isinstance(cap, int) or cap < 1):
+            raise ArgumentError(f"max_per_kernel is {cap!r}; use a whole number >= 1, or None for no cap")
         if self.cells not in get_args(Cells):
             raise ArgumentError(f"cells is '{self.cells}'; choose one of {', '.join(get_args(Cells))}")
 
@@ -134,7 +145,7 @@ class NodePathBalancing:
             draws = torch.rand(shape, generator=problem.generator, dtype=torch.float64)
             wish = -(-draws.log()).log()
             if self.cells == "paths":
-                wish = wish + arriving.cells.cpu().log().unsqueeze(1)
+                wish = wish + _SHARPNESS * arriving.cells.cpu().log().unsqueeze(1)
         return wish.masked_fill(~live, -torch.inf)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from importlib.metadata import version
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from nodepath.errors import ArgumentError, BudgetError, MaskMismatchError
 from nodepath.masks import JSON, MaskSet
 from nodepath.methods.collapse import settle_collapse
 from nodepath.methods.problem import Choice, Problem
-from nodepath.methods.registry import Method, create, options_of
+from nodepath.methods.registry import Method, create, name_of, options_of
 from nodepath.methods.scored import Scored
 from nodepath.methods.selection import check_finite
 from nodepath.paths import Network
@@ -102,10 +103,10 @@ def prune(
     metadata: dict[str, JSON] = {
         "method": label,
         "options": options_of(chosen),
-        "sparsity": sparsity,
+        "sparsity": None if sparsity is None else float(sparsity),
         "kept": keep,
         "prunable": size,
-        "seed": seed,
+        "seed": int(seed),
         "model": type(network.model).__name__,
         "protocol": {
             "bn": mode if needs else None,
@@ -126,25 +127,25 @@ def _method(
 ) -> tuple[Method, str]:
     if (method is None) == (scores is None):
         raise ArgumentError("pass either method= (a name or an object) or scores= (your own numbers), not both or none")
-    if scores is not None:
-        made: Method = Scored(Given(scores))
-        label = "scores"
-    elif isinstance(method, str):
+    if isinstance(method, str):
         return create(method, **options), method
-    elif callable(method):
-        made, label = method, type(method).__name__
-    else:
-        raise ArgumentError(f"method is a {type(method).__name__}; pass a name or a method object")
     if options:
         raise ArgumentError(
             f"option '{next(iter(options))}' belongs to no named method; give options to the object itself"
         )
-    return made, label
+    if scores is not None:
+        return Scored(Given(scores)), "scores"
+    if isinstance(method, type) or not callable(method):
+        name = method.__name__ if isinstance(method, type) else type(method).__name__
+        raise ArgumentError(f"method is {name}, which is no method object; pass a name, or an object such as {name}()")
+    return method, name_of(method)
 
 
 def _check_sparsity(sparsity: float | None, layer_counts: Mapping[str, int] | None) -> None:
     if (sparsity is None) == (layer_counts is None):
         raise ArgumentError("pass either sparsity= or layer_counts=, not both or none")
+    if sparsity is not None and (not isinstance(sparsity, Real) or isinstance(sparsity, bool)):
+        raise ArgumentError(f"sparsity is {sparsity!r}; pass a number in [0, 1), the fraction removed")
     if sparsity is not None and not 0 <= sparsity < 1:
         hint = f"; for {sparsity} % pass {sparsity / 100}" if 1 < sparsity < 100 else ""
         raise ArgumentError(f"sparsity is {sparsity}; it is the fraction removed, in [0, 1){hint}")
@@ -185,13 +186,13 @@ def _keep(
             odd = sorted(set(layer_counts) ^ set(included))[0]
             raise BudgetError(f"layer_counts must name each included layer and no other; '{odd}' differs")
         for name, count in layer_counts.items():
-            if not 0 <= count <= network.layers[name].size:
+            if not isinstance(count, Integral) or not 0 <= count <= network.layers[name].size:
                 raise BudgetError(
                     f"layer_counts['{name}'] is {count}; the layer holds 0 .. {network.layers[name].size}"
                 )
-        return sum(layer_counts.values())
+        return sum(map(int, layer_counts.values()))
     assert sparsity is not None  # checked before
-    keep = round((1 - sparsity) * size)
+    keep = round((1 - float(sparsity)) * size)
     if keep == 0:
         raise BudgetError(
             f"sparsity {sparsity} keeps 0 of {size} weights; the highest that keeps one is {1 - 1 / size:.9g}"
@@ -203,6 +204,8 @@ def _check_scores(network: Network, included: tuple[str, ...], scores: Mapping[s
     for name in included:
         if name not in scores:
             raise MaskMismatchError(f"scores lack '{name}'; give one tensor per prunable weight, or exclude it")
+        if not isinstance(scores[name], Tensor) or scores[name].is_complex():
+            raise MaskMismatchError(f"scores['{name}'] is no tensor of real numbers; give one of the weight's shape")
         if tuple(scores[name].shape) != network.layers[name].shape:
             raise MaskMismatchError(
                 f"scores['{name}'] has shape {tuple(scores[name].shape)}, the weight {network.layers[name].shape}"
@@ -215,9 +218,9 @@ def _check_scores(network: Network, included: tuple[str, ...], scores: Mapping[s
 
 
 def _generator(seed: int) -> torch.Generator:
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ArgumentError(f"seed is {seed!r}; pass an int")
-    return torch.Generator().manual_seed(seed)
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ArgumentError(f"seed is {seed!r}; pass a whole number from 0 to 2**63 - 1")
+    return torch.Generator().manual_seed(int(seed))
 
 
 def _checked(choice: Choice, problem: Problem, label: str) -> Choice:

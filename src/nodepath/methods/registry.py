@@ -17,7 +17,7 @@ from nodepath.methods.scored import Scored
 from nodepath.registry import Registry, nearest
 from nodepath.scores import SCORES
 
-__all__ = ["METHODS", "Method", "create", "describe", "names", "needs_batch", "options_of"]
+__all__ = ["METHODS", "Method", "create", "describe", "name_of", "names", "needs_batch", "options_of"]
 
 
 class Method(Protocol):
@@ -69,11 +69,26 @@ def describe(name: str) -> str:
     return (_entry(name)[1].__doc__ or "").strip().split("\n")[0]
 
 
+def name_of(method: Method) -> str:
+    """The name that a method object is filed under, or that of its class."""
+    inner = _inner(method)
+    for table in (METHODS, SCORES, BUDGETS):
+        for name in table:
+            if table[name] is type(inner):
+                return name
+    return type(inner).__name__
+
+
 def options_of(method: Method) -> dict[str, JSON]:
     """The options of a method object, defaults included, as far as JSON can carry them."""
-    inner = method.score if isinstance(method, Scored) else method.budget if isinstance(method, RandomCells) else method
+    inner = _inner(method)
     values: dict[str, object] = {f.name: getattr(inner, f.name) for f in fields(inner)} if is_dataclass(inner) else {}
     return {key: value for key, value in values.items() if value is None or isinstance(value, str | bool | int | float)}
+
+
+def _inner(method: Method) -> object:
+    """The score or budget that was made a method, or the method itself."""
+    return method.score if isinstance(method, Scored) else method.budget if isinstance(method, RandomCells) else method
 
 
 def _entry(name: str) -> tuple[Callable[[Any], Method], Any]:

@@ -7,19 +7,21 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import BudgetWarning
-from nodepath.methods.selection import top
+from nodepath.methods.selection import keep_best, keep_best_by_layer
 from nodepath.paths import Network
 from nodepath.paths.flow import openings, reach
 
 __all__ = ["respend"]
 
+Masks = dict[str, Tensor]
 
-def respend(network: Network, masks: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Move every kept weight that lies on no path to a place where it does; the total stays.
 
-    A place is free if a weight there would lie on a path. Each layer fills its own places first, its fullest kernels
-    before others (which moves the fewest nodes), at random among equals; what it has no place for goes to the layers
-    with the most places.
+def respend(network: Network, masks: Mapping[str, Tensor], generator: torch.Generator) -> Masks:
+    """Move kept weights that lie on no path to places where they do, until all lie on one; the total stays.
+
+    First *bridges*: places where one weight more gives a path to weights that have none, which brings dead channels
+    back. Then *places* beside what lives: each layer fills its own first, its fullest kernels before others (which moves
+    the fewest nodes), and what it has no place for goes to the other layers. At random among equals.
 
     Args:
         network: The network.
@@ -29,45 +31,83 @@ def respend(network: Network, masks: Mapping[str, Tensor], generator: torch.Gene
     Returns:
         Masks with the same number of kept weights.
 
-    Cost: two boolean passes a round, one round unless weights had no place.
+    Cost: two boolean passes a round; each round ends with fewer weights on no path.
 
     Warns:
-        BudgetWarning: Fewer weights can lie on a path than the budget has; the rest stays where it was.
+        BudgetWarning: There are kept weights on no path, and no place where a single one would lie on one.
     """
     masks = dict(masks)
-    while True:
-        live = reach(network, masks).weights
-        dead = {name: mask & ~live[name] for name, mask in masks.items()}
-        homeless = {name: int(lost.sum()) for name, lost in dead.items()}
-        if not sum(homeless.values()):
-            return masks
-        clean = {name: mask & live[name] for name, mask in masks.items()}
-        places = {name: opening & ~clean[name] for name, opening in openings(network, clean).items() if name in clean}
-        free = {name: int(place.sum()) for name, place in places.items()}
-        if not sum(free.values()):
+    keep = _count(masks)
+    live = _live(network, masks)
+    while _count(live) < keep:
+        better = _bridged(network, masks, live, generator) or _moved(network, masks, live, generator)
+        if better is None:
             warnings.warn(
-                f"only {sum(int(m.sum()) for m in clean.values())} of {sum(int(m.sum()) for m in masks.values())} "
-                "weights can lie on a path; the rest is kept without effect",
+                f"{keep - _count(live)} of {keep} kept weights lie on no path, and no single weight would elsewhere; "
+                "they are kept without effect",
                 BudgetWarning,
                 stacklevel=2,
             )
             return masks
-        moving = {name: min(homeless[name], free[name]) for name in masks}
-        spare = sum(homeless.values()) - sum(moving.values())
-        for name in sorted(masks, key=lambda name: moving[name] - free[name]):
-            more = min(spare, free[name] - moving[name])
-            moving[name] += more
-            spare -= more
-        for name, count in moving.items():
-            layer = network.layers[name]
-            fullness = layer.kernels(clean[name].double()).sum(dim=3, keepdim=True)
-            draws = torch.rand(layer.shape, generator=generator, dtype=torch.float64).to(network.device)
-            wish = layer.weights(fullness.expand_as(layer.kernels(draws))) + draws
-            wish = wish.masked_fill(~places[name], -torch.inf)
-            clean[name] |= top(wish.flatten(), count).reshape(layer.shape)
-        if spare:  # keep the count: back to where they were, for the next round
-            for name, lost in dead.items():
-                back = min(spare, int((lost & ~clean[name]).sum()))
-                clean[name] |= top((lost & ~clean[name]).flatten().float(), back).reshape(lost.shape)
-                spare -= back
-        masks = clean
+        live = _live(network, better)
+        masks = _filled(live, masks, keep)
+    return live
+
+
+def _bridged(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
+    """Masks with as many bridges as leave the living within the budget; None if no bridge helps."""
+    keep, alive = _count(masks), _count(live)
+    around, beside = openings(network, masks), openings(network, live)
+    bridges = {name: around[name] & ~beside[name] & ~mask for name, mask in masks.items()}
+    wish = {name: _draws(bridge, generator).masked_fill(~bridge, -torch.inf) for name, bridge in bridges.items()}
+    number = min(_count(bridges), max(1, (keep - alive) // 2))
+    while number:
+        more = keep_best(wish, number)
+        bridged = {name: mask | more[name] for name, mask in masks.items()}
+        if alive < _count(_live(network, bridged)) <= keep:
+            return bridged
+        number //= 2
+    return None
+
+
+def _moved(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
+    """The living, and the dead where they would live; None if there is no place."""
+    places = {name: opening & ~live[name] for name, opening in openings(network, live).items() if name in live}
+    free = {name: int(place.sum()) for name, place in places.items()}
+    dead = {name: int(mask.sum()) - int(live[name].sum()) for name, mask in masks.items()}
+    moving = {name: min(dead[name], free[name]) for name in masks}
+    spare = sum(dead.values()) - sum(moving.values())
+    for name in sorted(masks, key=lambda name: moving[name] - free[name]):
+        more = min(spare, free[name] - moving[name])
+        moving[name] += more
+        spare -= more
+    if not any(moving.values()):
+        return None
+    wish = {}
+    for name, mask in live.items():
+        layer = network.layers[name]
+        kernels = layer.kernels(mask.double())
+        fullness = layer.weights(kernels.sum(dim=3, keepdim=True).expand_as(kernels))
+        wish[name] = (fullness + _draws(mask, generator)).masked_fill(~places[name], -torch.inf)
+    added = keep_best_by_layer(wish, moving)
+    return {name: mask | added[name] for name, mask in live.items()}
+
+
+def _filled(live: Masks, before: Masks, keep: int) -> Masks:
+    """The living and, up to the budget, those that were kept before, in order of position."""
+    rest = {name: (before[name] & ~mask).double() for name, mask in live.items()}
+    more = keep_best(rest, min(keep - _count(live), int(sum(left.sum() for left in rest.values()))))
+    return {name: mask | more[name] for name, mask in live.items()}
+
+
+def _live(network: Network, masks: Masks) -> Masks:
+    live = reach(network, masks).weights
+    return {name: live[name] for name in masks}
+
+
+def _count(masks: Masks) -> int:
+    return sum(int(mask.sum()) for mask in masks.values())
+
+
+def _draws(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(like.shape, generator=generator, dtype=torch.float64).to(like.device)

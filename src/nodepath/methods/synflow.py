@@ -21,8 +21,9 @@ class SynFlow:
     r"""Iterative synaptic-flow pruning.
 
     Scores `PathFlow`, density $\rho^{(e + 1) / T}$ after iteration e, all layers in one ranking; pruned weights stay
-    pruned. Never empties a layer while another could be pruned (maximal critical compression), and exact at any
-    depth: an exponent travels beside each tensor, where float32 scores of ResNet-56 and deeper are not finite.
+    pruned. With enough iterations no layer empties while another could be pruned (maximal critical compression; beyond
+    some twenty layers 100 are too few at the extreme). Exact at any depth: an exponent travels beside each tensor,
+    where float32 scores of ResNet-56 and deeper are not finite.
 
     Args:
         iterations: T.
@@ -37,8 +38,8 @@ class SynFlow:
     iterations: int = 100
 
     def __post_init__(self) -> None:
-        if self.iterations < 1:
-            raise ArgumentError(f"iterations is {self.iterations}; synflow needs at least 1 (the paper: 100)")
+        if not isinstance(self.iterations, int) or self.iterations < 1:
+            raise ArgumentError(f"iterations is {self.iterations!r}; synflow needs a whole number >= 1 (paper: 100)")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

@@ -44,11 +44,10 @@ class SynFlowNodePathBalancing:
     revive: bool = True
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or self.random_every < 1 or self.random_until < 0:
-            raise ArgumentError(
-                f"iterations is {self.iterations}, random_every {self.random_every}, random_until {self.random_until}; "
-                "synflow-npb needs at least 1, 1 and 0"
-            )
+        for name, least in (("iterations", 1), ("random_every", 1), ("random_until", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ArgumentError(f"{name} is {value!r}; synflow-npb needs a whole number >= {least}")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

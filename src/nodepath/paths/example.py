@@ -16,7 +16,10 @@ ExampleInput = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Example:
-    """An example input, ready for a call; its first axis is the batch, of which one sample is used.
+    """An example input, ready for a call.
+
+    The first axis is the batch, of which one sample is used: where all tensors have as many entries on it. A single
+    tensor of one axis has no batch.
 
     Attributes:
         args: Positional arguments.
@@ -53,7 +56,7 @@ class Example:
             if tensor.numel() == 0:
                 raise ArgumentError(f"example input has shape {tuple(tensor.shape)}, which is empty; use a batch of 1")
         sizes = {tensor.shape[0] for tensor in tensors if tensor.ndim}
-        if len(sizes) == 1 and all(tensor.ndim > 1 for tensor in tensors):
+        if len(sizes) == 1 and any(tensor.ndim > 1 for tensor in tensors):
             args = tuple(_first(value) for value in args)
             kwargs = {name: _first(value) for name, value in kwargs.items()}
         return cls(args, kwargs)
@@ -76,4 +79,4 @@ class Example:
 
 
 def _first(value: Any) -> Any:
-    return value[:1] if isinstance(value, Tensor) else value
+    return value[:1] if isinstance(value, Tensor) and value.ndim else value

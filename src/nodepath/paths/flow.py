@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nodepath.errors import NonFiniteError
 from nodepath.paths.network import Arrival, Network, dense_edges, log2
 from nodepath.paths.semantics import EXACT, REACH, Semantics
-from nodepath.paths.tracer import Site, Weigh
+from nodepath.paths.site import Site, Weigh
 
 __all__ = ["Flow", "Reach", "count_paths", "flow", "given", "openings", "reach"]
 
@@ -21,12 +22,12 @@ class Flow:
     Attributes:
         log2_paths: log2 of the (weighted) number of paths; -inf for none.
         shares: Parameter name -> share of all paths through each weight, of the weight's shape; zeros without paths.
-        input_shares: Share of all paths that begin at each element of the first input.
+        input_shares: Share of all paths that begin at each element of each input.
     """
 
     log2_paths: float
     shares: dict[str, Tensor]
-    input_shares: Tensor
+    input_shares: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,14 @@ class Reach:
 
     Attributes:
         weights: Parameter name -> bool, of the weight's shape.
-        inputs: Bool, of the first input's shape.
+        inputs: Bool, of each input's shape.
     """
 
     weights: dict[str, Tensor]
-    inputs: Tensor
+    inputs: tuple[Tensor, ...]
 
 
+@torch.inference_mode(mode=False)
 def flow(network: Network, edges: Mapping[str, Tensor], semantics: Semantics = EXACT) -> Flow:
     """Send paths through a network whose weights are `edges`.
 
@@ -54,17 +56,27 @@ def flow(network: Network, edges: Mapping[str, Tensor], semantics: Semantics = E
         semantics: How pooling is read.
 
     Cost: one forward and one backward pass in float64.
+
+    Raises:
+        NonFiniteError: Counts within one tensor differ by more than its number range; names the layer.
     """
     arrival, leaves = _send(network, edges, semantics)
-    source = arrival.sources[0]
     if arrival.counts.item() == 0.0:
-        return Flow(-math.inf, {n: torch.zeros_like(e) for n, e in leaves.items()}, torch.zeros_like(source))
-    slopes = _slopes(arrival, leaves)
+        none = tuple(torch.zeros_like(source) for source in arrival.sources)
+        return Flow(-math.inf, {n: torch.zeros_like(e) for n, e in leaves.items()}, none)
+    slopes, source_slopes = _slopes(arrival, leaves)
     total = arrival.counts.detach()
     shares = {name: edge.detach() * slopes[name] / total for name, edge in leaves.items()}
-    return Flow(log2(arrival), shares, slopes[""] / total)
+    for name, share in shares.items():
+        if not bool(torch.isfinite(share).all()):
+            raise NonFiniteError(
+                f"the counts of the channels before '{name}' differ by more than a factor of 2**1000, which one "
+                "exponent a tensor cannot hold; look at the reachability alone (nodepath.effective)"
+            )
+    return Flow(log2(arrival), shares, tuple(slope / total for slope in source_slopes))
 
 
+@torch.inference_mode(mode=False)
 def reach(network: Network, masks: Mapping[str, Tensor]) -> Reach:
     """Which kept weights and which inputs lie on an input-output path, at the level of pixels.
 
@@ -77,11 +89,12 @@ def reach(network: Network, masks: Mapping[str, Tensor]) -> Reach:
     Cost: one forward and one backward pass in float32.
     """
     arrival, leaves = _send(network, masks, REACH)
-    slopes = _slopes(arrival, leaves)
+    slopes, source_slopes = _slopes(arrival, leaves)
     live = {name: (edge.detach() > 0.5) & (slopes[name] > 0.5) for name, edge in leaves.items()}
-    return Reach(live, slopes[""] > 0.5)
+    return Reach(live, tuple(slope > 0.5 for slope in source_slopes))
 
 
+@torch.inference_mode(mode=False)
 def openings(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Which weights, kept or not, would lie on a path if they were kept and nothing else changed.
 
@@ -92,7 +105,7 @@ def openings(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]
     Cost: as `reach`.
     """
     arrival, leaves = _send(network, masks, REACH)
-    slopes = _slopes(arrival, leaves)
+    slopes, _ = _slopes(arrival, leaves)
     return {name: slopes[name] > 0.5 for name in leaves}
 
 
@@ -133,13 +146,12 @@ def _send(network: Network, edges: Mapping[str, Tensor], semantics: Semantics) -
         return network.send(semantics, given(leaves)), leaves
 
 
-def _slopes(arrival: Arrival, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Derivatives of the sum of the outputs; under "" that in the first input. Zeros where nothing depends."""
-    wanted = {**leaves, "": arrival.sources[0]}
+def _slopes(arrival: Arrival, leaves: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Derivatives of the sum of the outputs in each edge and in each input; zeros where nothing depends."""
+    wanted = [*leaves.values(), *arrival.sources]
     if not arrival.counts.requires_grad:
-        return {name: torch.zeros_like(value) for name, value in wanted.items()}
-    slopes = torch.autograd.grad(arrival.counts, list(wanted.values()), allow_unused=True)
-    return {
-        name: torch.zeros_like(value) if slope is None else slope
-        for (name, value), slope in zip(wanted.items(), slopes, strict=True)
-    }
+        slopes = [torch.zeros_like(value) for value in wanted]
+    else:
+        found = torch.autograd.grad(arrival.counts, wanted, allow_unused=True)
+        slopes = [torch.zeros_like(v) if slope is None else slope for v, slope in zip(wanted, found, strict=True)]
+    return dict(zip(leaves, slopes, strict=False)), slopes[len(leaves) :]

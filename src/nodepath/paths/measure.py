@@ -83,7 +83,8 @@ def measure_network(
     chosen = convention_named(convention)
     semantics = EXACT if chosen == "exact" else PAPER
     masks = matched(network, masks or {})
-    carried, alive = flow(network, masks, semantics), reach(network, masks)
+    alive = reach(network, masks)
+    carried = flow(network, alive.weights, semantics)  # dead ends would only widen the range of the counts
     groups: dict[str, list[NodeGroup]] = defaultdict(list)
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)

@@ -10,15 +10,26 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from nodepath.errors import ArgumentError, InputMismatchError, NodepathError, NothingPrunableError
+from nodepath.errors import (
+    ArgumentError,
+    InputMismatchError,
+    NodepathError,
+    NoPathError,
+    NothingPrunableError,
+    UnknownOperationError,
+)
 from nodepath.masks import unwrap
 from nodepath.paths.example import Example, ExampleInput
 from nodepath.paths.graph import projection_shortcuts
 from nodepath.paths.guard import evaluating
 from nodepath.paths.layer import Layer
+from nodepath.paths.nested import tensors_in
 from nodepath.paths.semantics import EXACT, Semantics
-from nodepath.paths.tracer import PathTracer, Site, Weigh, running_module
+from nodepath.paths.site import Site, Weigh
+from nodepath.paths.tracer import PathTracer
+from nodepath.paths.where import running_module
 
 __all__ = ["Arrival", "Network"]
 
@@ -57,6 +68,7 @@ class Network:
     Raises:
         NothingPrunableError: The forward pass uses no Linear or convolution weight.
         InputMismatchError: The model does not run on the example input.
+        NoPathError: No output depends on the input.
         ArgumentError: The example input is none, or holds no floating-point tensor.
         UnknownOperationError: An operation whose effect on paths nobody has declared.
     """
@@ -64,6 +76,9 @@ class Network:
     def __init__(self, model: nn.Module, x: ExampleInput) -> None:
         self.model = unwrap(model)
         parameters = dict(self.model.named_parameters())
+        for name, parameter in parameters.items():
+            if is_lazy(parameter):
+                raise InputMismatchError(f"parameter '{name}' has no shape yet; run the model once on an example input")
         self.device = next(iter(parameters.values()), torch.zeros(())).device
         self.example = Example.of(x).to(self.device)
         if not self.example.sources():
@@ -94,17 +109,20 @@ class Network:
         return sum(layer.size for layer in self.layers.values())
 
     @cached_property
-    def input_axis(self) -> int | None:
-        """The axis of the (first) input whose entries are the network's input channels; None: each unit is one.
+    def input_axes(self) -> tuple[int | None, ...]:
+        """Of each input, the axis whose entries are its channels; None: each unit is one.
 
-        Image channels for convolutions, features for a Linear that reads them on the last axis, and each
-        unit where the first prunable layer reads a flattened input.
+        Image channels for convolutions, features for a Linear that reads them on an axis of their own, and each unit
+        where the first prunable layer reads a flattened input.
         """
-        readers = [s for s in self._dense.tracer.sites if s.fresh and s.linear and s.name is not None]
-        source = self._dense.sources[0]
-        if any(s.weight.shape[1] == source[0].numel() != source.shape[-1] for s in readers):
-            return None
-        return source.ndim - 1 if readers else 1
+        found: list[set[int | None]] = [set() for _ in self._dense.sources]
+        for site in self._dense.tracer.sites:
+            for number, axis in site.reads if site.name is not None else ():
+                found[number].add(axis)
+        return tuple(
+            axes.pop() if len(axes) == 1 else None if axes else min(1, source.ndim - 1)
+            for axes, source in zip(found, self._dense.sources, strict=True)
+        )
 
     def weights(self) -> dict[str, Tensor]:
         """The prunable parameters themselves, detached."""
@@ -118,17 +136,29 @@ class Network:
             semantics: What is sent.
             weigh: Gives the edges of each layer as the signal reaches it.
         """
-        tracer = PathTracer(self.model, semantics, self._names, self._tied, weigh)
-        swap = {id(v): tracer.source(v.shape, self.device) for v in self.example.sources()}
-        example = self.example.replace(swap)
-        with evaluating(self.model), explaining(self.model), tracer:
-            outputs = self.model(*example.args, **example.kwargs)
-        signals = [signal for signal in map(tracer.signal, _leaves(outputs)) if signal is not None]
-        exponent = max((signal.exponent for signal in signals), default=0)
-        total = torch.zeros((), dtype=semantics.dtype(self.device), device=self.device)
-        for signal in signals:
-            total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
-        return Arrival(total, exponent, tuple(swap.values()), tracer)
+        inputs = self.example.sources()
+        with evaluating(self.model):
+            tracer = PathTracer(self.model, semantics, self._names, weigh, inputs[0].dtype)
+            swap = {id(x): tracer.source(x.shape, self.device) for x in inputs}
+            example = self.example.replace(swap)
+            with explaining(self.model), tracer:
+                outputs = self.model(*example.args, **example.kwargs)
+            signals = [signal for signal in map(tracer.signal, tensors_in(outputs)) if signal is not None]
+            if not signals:
+                raise NoPathError(
+                    f"no output of {type(self.model).__name__} depends on the example input; its forward pass must "
+                    "return tensors that do, plain or in lists, tuples, dicts or dataclasses"
+                )
+            if any(map(tracer.is_stale, signals)):
+                raise UnknownOperationError(
+                    f"the output of {type(self.model).__name__} lies in memory that was written in place through a "
+                    "view; return what was written, or write out of place"
+                )
+            exponent = max((signal.exponent for signal in signals), default=0)
+            total = torch.zeros((), dtype=semantics.dtype(self.device), device=self.device)
+            for signal in signals:
+                total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
+        return Arrival(total, exponent, tuple(tracer.sources), tracer)
 
 
 def log2(arrival: Arrival) -> float:
@@ -187,14 +217,3 @@ def _unused(model: nn.Module, layers: Mapping[str, Layer], tied: frozenset[str])
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     owned = {id(m.weight) for m in model.modules() if isinstance(m, kinds)}
     return tuple(n for n, p in model.named_parameters() if id(p) in owned and n not in layers and n not in tied)
-
-
-def _leaves(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _leaves(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _leaves(each)

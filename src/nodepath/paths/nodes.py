@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
@@ -53,7 +52,8 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
     """
     inputs: Mapping[bool, str] = {True: "by_input", False: "by_output"}
     if convention == "exact":
-        yield NodeGroup(INPUT, _input_channels(network, reach.inputs), _input_channels(network, flow.input_shares))
+        for axis, live, share in zip(network.input_axes, reach.inputs, flow.input_shares, strict=True):
+            yield NodeGroup(INPUT, _by_channel(live.double(), axis) > 0, _by_channel(share, axis))
     for name, layer in network.layers.items():
         sides = [False] if convention == "exact" else [True, False] if layer.linear else [True]
         if convention == "paper" and layer.shortcut:
@@ -63,11 +63,8 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
             yield NodeGroup(name, gather(reach.weights[name].float()) > 0, gather(flow.shares[name]))
 
 
-def _input_channels(network: Network, values: Tensor) -> Tensor:
-    """Values of the input's elements, gathered by input channel."""
-    axis = network.input_axis
-    values = values[0].unsqueeze(0)
+def _by_channel(values: Tensor, axis: int | None) -> Tensor:
+    """Sums of one value an input element over what belongs to each input channel, all samples together."""
     if axis is None:
-        return values.flatten()
-    gathered = values.movedim(axis, 0).flatten(1)
-    return gathered.any(dim=1) if values.dtype == torch.bool else gathered.sum(dim=1)
+        return values.flatten(1).sum(dim=0) if values.ndim > 1 else values
+    return values.movedim(axis, 0).flatten(1).sum(dim=1) if values.ndim > 1 else values

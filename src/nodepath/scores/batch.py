@@ -1,6 +1,6 @@
 """The data that a score is measured on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,13 @@ class Batch:
         Raises:
             ArgumentError: Neither.
         """
-        pair = isinstance(batch, tuple | list) and len(batch) == 2 and isinstance(batch[0], Tensor)
-        if not pair and not isinstance(batch, Iterable):
+        if not isinstance(batch, Iterable):
             raise ArgumentError(
                 f"batch is a {type(batch).__name__}; pass (inputs, targets) or an iterable of such pairs"
             )
-        parts = [tuple(batch)] if pair else [tuple(part) for part in batch]
-        if not parts or any(len(part) != 2 for part in parts):
-            raise ArgumentError("batch is empty or holds something else than pairs; pass (inputs, targets)")
+        parts = [tuple(batch)] if _is_pair(batch) else [_pair(part) for part in batch]
+        if not parts:
+            raise ArgumentError("batch is empty; pass (inputs, targets)")
         for inputs, targets in parts:
             if isinstance(inputs, Tensor) and isinstance(targets, Tensor) and len(inputs) != len(targets):
                 raise ArgumentError(f"batch has {len(inputs)} inputs and {len(targets)} targets; they must be as many")
@@ -51,3 +50,23 @@ class Batch:
     def samples(self) -> int:
         """Number of samples in all parts."""
         return sum(len(targets) for _, targets in self.parts)
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether it is (inputs, targets): inputs may themselves be a tuple or a dict of tensors."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        return False
+    inputs, targets = value
+    return isinstance(targets, Tensor) and isinstance(inputs, Tensor | tuple | list | Mapping)
+
+
+def _pair(part: Any) -> tuple[Any, Any]:
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        raise _no_batch(part)
+    return part[0], part[1]
+
+
+def _no_batch(value: Any) -> ArgumentError:
+    return ArgumentError(
+        f"batch is or holds a {type(value).__name__}; pass (inputs, targets) or an iterable of such pairs"
+    )

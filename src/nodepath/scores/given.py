@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from nodepath.scores.subject import Subject
@@ -26,4 +27,5 @@ class Given:
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`; layers without numbers, which are excluded, get none."""
         del subject
-        return {name: self.values[name].detach().to(w.device) for name, w in weights.items() if name in self.values}
+        found = {name: self.values[name].detach().to(w.device) for name, w in weights.items() if name in self.values}
+        return {name: score.to(torch.promote_types(score.dtype, torch.float32)) for name, score in found.items()}

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nodepath.errors import ArgumentError, NonFiniteError
+from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
+from nodepath.paths.nested import replace_tensors
 from nodepath.scores.batch import Batch
 
 __all__ = ["BatchNormMode", "Subject", "batch_norm_mode"]
@@ -47,6 +48,7 @@ class Subject:
     batch: Batch | None = None
     bn: BatchNormMode = "eval-identity"
 
+    @torch.inference_mode(mode=False)
     def slopes(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Derivative of the mean loss over the batch in each weight.
 
@@ -56,7 +58,8 @@ class Subject:
         Cost: one forward and one backward pass.
 
         Raises:
-            ArgumentError: There is no batch.
+            ArgumentError: There is no batch, or the loss is no differentiable scalar.
+            InputMismatchError: The model or the loss does not take the batch.
             NonFiniteError: The loss is NaN or infinite.
         """
         if self.batch is None:
@@ -65,19 +68,38 @@ class Subject:
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
         for inputs, targets in self.batch.parts:
             with torch.enable_grad():
-                loss = self.batch.loss(self.run(leaves, inputs), targets)
-                if not torch.isfinite(loss):
-                    raise NonFiniteError(
-                        f"the loss on the score batch is {loss.item()}; check inputs, labels and weights"
-                    )
+                loss = self._loss(leaves, *replace_tensors((inputs, targets), _usable))
                 slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
             for name, slope in zip(leaves, slopes, strict=True):
                 if slope is not None:
                     totals[name] += slope * (len(targets) / self.batch.samples)
         return totals
 
+    def _loss(self, weights: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
+        assert self.batch is not None  # looked at before
+        try:
+            loss = self.batch.loss(self.run(weights, inputs), targets)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            line = " ".join(str(error).split())
+            raise InputMismatchError(
+                f"the model or the loss does not take the score batch: {type(error).__name__}: {line}; pass inputs as "
+                "the model takes them (shape, dtype, device) and labels that it has outputs for"
+            ) from error
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise ArgumentError(
+                f"loss gives {shape}; it must be one number that can be differentiated, a mean over samples"
+            )
+        if not torch.isfinite(loss):
+            raise NonFiniteError(f"the loss on the score batch is {loss.item()}; check inputs, labels and weights")
+        return loss.reshape(())
+
     def run(self, weights: Mapping[str, Tensor], inputs: Any) -> Any:
         """The model's outputs with other weights and its BatchNorm in the mode chosen.
+
+        Args:
+            weights: Parameter name -> weight to run with.
+            inputs: A tensor, a tuple or list of arguments, or a mapping of keyword arguments.
 
         Buffers that the forward pass writes into are copies.
         """
@@ -86,7 +108,8 @@ class Subject:
         replaced: dict[str, Tensor] = {**buffers, **weights}
         if self.bn == "eval-identity":
             replaced |= _identity_statistics(model)
-        args = inputs if isinstance(inputs, tuple) else (inputs,)
+        kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
+        args = () if kwargs else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
         with evaluating(model):
             if self.bn in ("train-batch", "warmed-up"):
                 norms = [module for module in model.modules() if isinstance(module, _NORMS)]
@@ -98,12 +121,17 @@ class Subject:
                         for norm in norms:
                             norm.momentum = 1.0
                         with torch.no_grad():
-                            functional_call(model, replaced, args)
+                            functional_call(model, replaced, args, kwargs)
                     finally:
                         for norm, momentum in zip(norms, momenta, strict=True):
                             norm.momentum = momentum
                             norm.training = False
-            return functional_call(model, replaced, args)
+            return functional_call(model, replaced, args, kwargs)
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    """Tensors made in inference mode cannot be differentiated through."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def _identity_statistics(model: nn.Module) -> dict[str, Tensor]:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, broadcast_shapes
 
+from nodepath.paths.call import Call
 from nodepath.paths.table import register
-from nodepath.paths.tracer import Call
 
 
 @register("add", "sub", "subtract", "rsub")
@@ -34,10 +34,12 @@ def _beside_constant(call: Call, input: Any, other: Any) -> Tensor:
     """The activation among the two, broadcast to the shape of the result."""
     flowing, constant = (input, other) if call.tracks(input) else (other, input)
     signal = call.signal(flowing)
-    if isinstance(constant, Tensor):
-        zeros = signal.counts.new_zeros(()).expand(constant.shape)
-        return call.emit(signal.counts + zeros, signal.exponent)
-    return call.emit(signal.counts, signal.exponent)
+    shape: tuple[int, ...] = broadcast_shapes(  # type: ignore[no-untyped-call]
+        signal.counts.shape, getattr(constant, "shape", ())
+    )
+    if shape == signal.counts.shape:
+        return call.keep(flowing, shares_memory=False)
+    return call.emit(signal.counts.expand(shape), signal.exponent)
 
 
 @register("sum")

@@ -4,15 +4,15 @@ from typing import Any
 
 from torch import Tensor
 
+from nodepath.paths.call import Call
 from nodepath.paths.table import register
-from nodepath.paths.tracer import Call
 
 
 @register("linear")
 def linear(call: Call, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A matrix between the last axis of the input and that of the output; biases start no paths."""
     del bias
-    return call.apply(input, weight, call.function)
+    return call.apply(input, weight, call.function, linear=True)
 
 
 @register("conv1d", "conv2d", "conv3d")

@@ -5,8 +5,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from nodepath.paths.call import Call
 from nodepath.paths.table import register
-from nodepath.paths.tracer import Call
 
 
 @register("avg_pool1d", "avg_pool2d", "avg_pool3d")

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nodepath.paths.call import Call
 from nodepath.paths.table import register
-from nodepath.paths.tracer import Call
 
 VIEWS = (
-    "chunk diagonal expand expand_as flatten movedim moveaxis narrow permute ravel reshape reshape_as select split "
-    "split_with_sizes squeeze swapaxes swapdims t tensor_split transpose unbind unflatten unfold unsqueeze view view_as"
+    "chunk diagonal expand expand_as flatten narrow ravel reshape reshape_as select split split_with_sizes squeeze "
+    "tensor_split unbind unflatten unfold unsqueeze view view_as"
 ).split()
+PERMUTATIONS = ["movedim", "moveaxis", "permute", "swapaxes", "swapdims", "t", "transpose"]
 ATTRIBUTES = ["T", "mT", "H"]
 COPIES = (
     "channel_shuffle flip gather index_select pixel_shuffle pixel_unshuffle repeat repeat_interleave roll rot90 tile"
@@ -21,7 +22,13 @@ COPIES = (
 JOINS = ["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"]
 
 
-@register(*VIEWS, "getitem", *(getattr(Tensor, name).__get__ for name in ATTRIBUTES))
+@register(*PERMUTATIONS, *(getattr(Tensor, name).__get__ for name in ATTRIBUTES))
+def permute(call: Call, *args: Any, **kwargs: Any) -> Any:
+    """The same axes in another order; they share memory with the input."""
+    return call.rearrange(args, kwargs, shares_memory=True, permutes=True)
+
+
+@register(*VIEWS, "getitem")
 def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     """The same elements in another order or shape; they share memory with the input."""
     return call.rearrange(args, kwargs, shares_memory=True)
