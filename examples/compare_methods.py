@@ -1,7 +1,7 @@
 # ruff: noqa: T201
 """Every method on one model at one sparsity, and each beside its own layerwise shuffle.
 
-Run it with `python examples/compare_methods.py`; it takes seconds on a CPU. The command `nodepath compare` does the same
+Run it with `python examples/compare_methods.py`; it takes seconds on a CPU. `nodepath compare` does the same
 for several sparsities, and draws it.
 """
 

@@ -65,7 +65,7 @@ def by_milp(problem: LayerProblem) -> Tensor:
     budget = np.zeros((1, variables))
     budget[0, :size] = 1
     found = milp(
-        cost,
+        1e5 * cost,  # HiGHS takes costs that differ by less than 1e-7 for equal
         integrality=np.ones(variables),
         bounds=Bounds(0, upper),
         constraints=[LinearConstraint(np.array(below), ub=0), LinearConstraint(budget, ub=problem.keep)],

@@ -14,7 +14,7 @@ from nodepath.errors import ArgumentError, DataError, RunError, UnknownNameError
 from nodepath.masks import MaskSet
 from nodepath.methods import prune
 from nodepath.paths import measure
-from nodepath.runs import RunSpec, execute, read_records, unfinished
+from nodepath.runs import RunSpec, execute, network_for, read_records, unfinished
 from nodepath.train import Checkpoint
 
 FILES = {"spec.json", "env.json", "metrics.jsonl", "masks.safetensors", "weights.safetensors", "result.json"}
@@ -321,9 +321,6 @@ def test_images_are_stretched_for_a_model_made_for_another_size(few, tmp_path):
 
 def test_grey_images_fit_torchvision_networks_whose_first_layer_is_fixed(few):
     pytest.importorskip("torchvision")
-    from nodepath.runs.network import build, input_size
-
-    given = spec(model="torchvision:squeezenet1_1")
-    size = input_size(given, few)
+    model, size = network_for("torchvision:squeezenet1_1", dataset=few)
     assert size == (3, 224, 224)
-    assert build(given, few, size[0])(torch.zeros(1, *size)).shape == (1, 10)
+    assert model(torch.zeros(1, *size)).shape == (1, 10)

@@ -109,7 +109,10 @@ class NodePathBalancing:
 
         with torch.no_grad():
             network.send(EXACT, weigh)
-        return Choice(respend(network, {name: masks[name] for name in problem.included}, problem.generator))
+        chosen = {name: masks[name] for name in problem.included}
+        by_layer = problem.counts is not None
+        nodes_first = self.alpha >= 0.5
+        return Choice(respend(network, chosen, problem.generator, nodes_first=nodes_first, by_layer=by_layer))
 
     def _mask(self, layer: Layer, arriving: _Arriving, keep: int, problem: Problem) -> Tensor:
         """Solve one layer and write its mask."""

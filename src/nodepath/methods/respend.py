@@ -16,22 +16,31 @@ __all__ = ["respend"]
 Masks = dict[str, Tensor]
 
 
-def respend(network: Network, masks: Mapping[str, Tensor], generator: torch.Generator) -> Masks:
-    """Move kept weights that lie on no path to places where they do, until all lie on one; the total stays.
+def respend(
+    network: Network,
+    masks: Mapping[str, Tensor],
+    generator: torch.Generator,
+    *,
+    nodes_first: bool = True,
+    by_layer: bool = False,
+) -> Masks:
+    """Move kept weights that lie on no path to where they do, until all lie on one; the total stays.
 
-    First *bridges*: places where one weight more gives a path to weights that have none, which brings dead channels
-    back. Then *places* beside what lives: each layer fills its own first, its fullest kernels before others (which moves
-    the fewest nodes), and what it has no place for goes to the other layers. At random among equals.
+    *Bridges* are places where one weight more gives a path to weights that have none: they bring dead channels back.
+    *Places* lie beside what lives: each layer fills its own, fullest kernels first, which moves the fewest nodes; what
+    it has no place for goes to the other layers. At random among equals.
 
     Args:
         network: The network.
         masks: Parameter name -> bool; what it does not name is dense.
         generator: For the draws among equals; on the CPU.
+        nodes_first: Bridges before places, or after them.
+        by_layer: Every layer keeps its count: places in the same layer, no bridges.
 
     Returns:
         Masks with the same number of kept weights.
 
-    Cost: two boolean passes a round; each round ends with fewer weights on no path.
+    Cost: a few boolean passes a round; each round ends with fewer weights on no path.
 
     Warns:
         BudgetWarning: There are kept weights on no path, and no place where a single one would lie on one.
@@ -39,8 +48,11 @@ def respend(network: Network, masks: Mapping[str, Tensor], generator: torch.Gene
     masks = dict(masks)
     keep = _count(masks)
     live = _live(network, masks)
+    moves = [_bridged, _moved] if nodes_first else [_moved, _bridged]
+    if by_layer:
+        moves = [_moved_within]
     while _count(live) < keep:
-        better = _bridged(network, masks, live, generator) or _moved(network, masks, live, generator)
+        better = next(filter(None, (move(network, masks, live, generator) for move in moves)), None)
         if better is None:
             warnings.warn(
                 f"{keep - _count(live)} of {keep} kept weights lie on no path, and no single weight would elsewhere; "
@@ -50,7 +62,7 @@ def respend(network: Network, masks: Mapping[str, Tensor], generator: torch.Gene
             )
             return masks
         live = _live(network, better)
-        masks = _filled(live, masks, keep)
+        masks = _filled(live, masks, by_layer=by_layer)
     return live
 
 
@@ -72,15 +84,31 @@ def _bridged(network: Network, masks: Masks, live: Masks, generator: torch.Gener
 
 def _moved(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
     """The living, and the dead where they would live; None if there is no place."""
-    places = {name: opening & ~live[name] for name, opening in openings(network, live).items() if name in live}
-    free = {name: int(place.sum()) for name, place in places.items()}
-    dead = {name: int(mask.sum()) - int(live[name].sum()) for name, mask in masks.items()}
-    moving = {name: min(dead[name], free[name]) for name in masks}
-    spare = sum(dead.values()) - sum(moving.values())
-    for name in sorted(masks, key=lambda name: moving[name] - free[name]):
-        more = min(spare, free[name] - moving[name])
+    places, moving = _within(network, masks, live)
+    spare = _count(masks) - _count(live) - sum(moving.values())
+    free = {name: int(place.sum()) - moving[name] for name, place in places.items()}
+    for name in sorted(masks, key=lambda name: -free[name]):
+        more = min(spare, free[name])
         moving[name] += more
         spare -= more
+    return _placed(network, live, places, moving, generator)
+
+
+def _moved_within(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
+    """The living, and the dead where they would live in their own layer; None if there is no place."""
+    return _placed(network, live, *_within(network, masks, live), generator)
+
+
+def _within(network: Network, masks: Masks, live: Masks) -> tuple[Masks, dict[str, int]]:
+    """The places, and how many of each layer's own dead they can take."""
+    places = {name: opening & ~live[name] for name, opening in openings(network, live).items() if name in live}
+    dead = {name: int(mask.sum()) - int(live[name].sum()) for name, mask in masks.items()}
+    return places, {name: min(dead[name], int(places[name].sum())) for name in masks}
+
+
+def _placed(
+    network: Network, live: Masks, places: Masks, moving: Mapping[str, int], generator: torch.Generator
+) -> Masks | None:
     if not any(moving.values()):
         return None
     wish = {}
@@ -93,10 +121,11 @@ def _moved(network: Network, masks: Masks, live: Masks, generator: torch.Generat
     return {name: mask | added[name] for name, mask in live.items()}
 
 
-def _filled(live: Masks, before: Masks, keep: int) -> Masks:
+def _filled(live: Masks, before: Masks, *, by_layer: bool) -> Masks:
     """The living and, up to the budget, those that were kept before, in order of position."""
     rest = {name: (before[name] & ~mask).double() for name, mask in live.items()}
-    more = keep_best(rest, min(keep - _count(live), int(sum(left.sum() for left in rest.values()))))
+    missing = {name: int(before[name].sum()) - int(mask.sum()) for name, mask in live.items()}
+    more = keep_best_by_layer(rest, missing) if by_layer else keep_best(rest, sum(missing.values()))
     return {name: mask | more[name] for name, mask in live.items()}
 
 
