@@ -54,8 +54,9 @@ def solve(problem: LayerProblem) -> tuple[Tensor, Tensor]:
 
     Gains are concave and outputs exchangeable, so this is a min-cost flow whose optimum the greedy finds: spend on
     the unit of largest marginal gain. Per live input those are its first kernel, `alpha/N + beta/n + w`; its
-    further kernels, `beta/n + w`; extra cells in open kernels, `w`; and each of the first `outputs` kernels opened
-    wins `alpha/N` for its output. Among equal gains kernels come before extra cells, and earlier inputs first.
+    further kernels, `beta/n + w`; extra cells in open kernels, `w`. Each of the first `outputs` kernels opened wins
+    `alpha/N` for its output besides, which changes no order: the richest input alone opens as many before any extra
+    cell. Among equal gains kernels come before extra cells, and earlier inputs first.
 
     Args:
         problem: The layer.
@@ -82,17 +83,6 @@ def solve(problem: LayerProblem) -> tuple[Tensor, Tensor]:
     kinds = torch.cat([0 * ones, 1 * ones, 2 * ones])
     owners = torch.cat([torch.arange(len(inputs))] * 3)
     sizes = torch.cat([ones, (outputs - 1) * ones, room])
-
-    # The first `outputs` kernels opened, in order of gain, each win `node` more for their output.
-    opening = torch.where(kinds < 2, gains, -torch.inf)
-    order = torch.argsort(opening, descending=True, stable=True)
-    before = sizes[order].cumsum(0) - sizes[order]
-    winners = torch.zeros_like(sizes)
-    winners[order] = (outputs - before).clamp(min=0).minimum(sizes[order])
-    winners[kinds == 2] = 0
-    gains = torch.cat([gains + node, gains])
-    sizes = torch.cat([winners, sizes - winners])
-    kinds, owners = kinds.repeat(2), owners.repeat(2)
 
     order = torch.argsort(kinds, stable=True)  # among equal gains kernels first, then the earlier input
     order = order[torch.argsort(gains[order], descending=True, stable=True)]
