@@ -5,10 +5,8 @@ The header's `__metadata__` has one key, `nodepath.masks`, whose value is JSON:
 tensor with the packed bits of `bits.pack`. One key only, because safetensors writes several in no fixed order.
 """
 
-import contextlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
+from nodepath.atomic import write_atomically
 from nodepath.errors import MaskFileError
 from nodepath.masks.bits import digest, pack, packed_size, unpack
 from nodepath.masks.metadata import JSON
@@ -51,21 +50,7 @@ def write(path: StrPath, masks: Mapping[str, Tensor], metadata: Mapping[str, JSO
         "entries": [[name, list(mask.shape)] for name, mask in masks.items()],
         "metadata": metadata,
     }
-    content = save(packed, metadata={_KEY: json.dumps(header, sort_keys=True)})
-    draft = path.parent / f".{secrets.token_hex(8)}.tmp"
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        raise MaskFileError(f"cannot write {path}: {error.strerror}; choose another place with -o or save(path)") from (
-            error
-        )
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    write_atomically(path, save(packed, metadata={_KEY: json.dumps(header, sort_keys=True)}), MaskFileError)
 
 
 def read(path: StrPath) -> tuple[dict[str, Tensor], dict[str, JSON]]:

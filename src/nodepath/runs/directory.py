@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nodepath.atomic import write_atomically
 from nodepath.errors import ArgumentError, RunError
 from nodepath.runs.spec import RunSpec
 from nodepath.train import EpochRecord
-from nodepath.train.atomic import write_atomically
 
 __all__ = ["RunDirectory"]
 
@@ -108,7 +108,7 @@ class RunDirectory:
     def write_metrics(self, history: tuple[EpochRecord, ...]) -> None:
         """All lines anew: few, and never a torn one."""
         lines = [json.dumps(record.to_dict(), allow_nan=False) + "\n" for record in history]
-        write_atomically(self.metrics, "".join(lines).encode())
+        write_atomically(self.metrics, "".join(lines).encode(), RunError)
 
 
 _AGAIN = "delete the run's directory and run it again"
@@ -120,7 +120,7 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     Raises:
         RunError: The system refuses to write there.
     """
-    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    write_atomically(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode(), RunError)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from nodepath.atomic import write_atomically
 from nodepath.errors import ArgumentError, RunError
-from nodepath.train.atomic import write_atomically
 
 __all__ = ["read_tensors", "state_of", "write_tensors"]
 
@@ -46,7 +46,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str
         RunError: The system refuses to write there.
     """
     plain = {name: _plain(tensor) for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, metadata={_KEY: json.dumps(dict(header), sort_keys=True, allow_nan=False)}))
+    text = json.dumps(dict(header), sort_keys=True, allow_nan=False)
+    write_atomically(path, save(plain, metadata={_KEY: text}), RunError)
 
 
 def _plain(tensor: Tensor) -> Tensor:

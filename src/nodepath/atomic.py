@@ -5,16 +5,18 @@ import os
 import secrets
 from pathlib import Path
 
-from nodepath.errors import RunError
+from nodepath.errors import NodepathError
 
 __all__ = ["write_atomically"]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, error: type[NodepathError]) -> None:
     """Whoever looks sees the old file or the whole new one, also if the process is killed at any moment.
 
-    Raises:
-        RunError: The system refuses to write there; names the file and says why.
+    Args:
+        path: Where to.
+        content: All of it.
+        error: What to raise if the system refuses to write there; it names the file and says why.
     """
     draft = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
     try:
@@ -23,8 +25,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}; choose another place with -o") from error
+    except OSError as refusal:
+        raise error(f"cannot write {path}: {refusal.strerror or refusal}; choose another place with -o") from refusal
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
