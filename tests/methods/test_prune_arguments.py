@@ -110,7 +110,7 @@ class TestSparsity:
 
     def test_or_layer_counts_but_not_both_or_none(self, model, x):
         for arguments in ({}, {"sparsity": 0.5, "layer_counts": SIZES}):
-            with pytest.raises(ArgumentError, match="either sparsity="):
+            with pytest.raises(ArgumentError, match="one of sparsity="):
                 nodepath.prune(model, x, method="random", **arguments)
 
     def test_zero_keeps_all(self, model, x):
