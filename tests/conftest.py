@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-# Several processes share the cores, and would wait for each other's threads. The variable is for those that tests start.
+# Several processes share the cores, and would wait for each other's threads. The variable is for those they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch

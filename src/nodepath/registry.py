@@ -9,16 +9,20 @@ from nodepath.errors import ArgumentError, UnknownNameError
 
 __all__ = ["Registry", "nearest"]
 
+_SHOWN = 40
+"""Names in one message."""
+
 E = TypeVar("E")
 T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the closest known name if one is close, then all of them."""
+    """The tail of an error message: the closest known name if one is close, then all of them (of many the first)."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(names) or 'none'}"
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{hint}known: {', '.join(names[:_SHOWN]) or 'none'}{rest}"
 
 
 class Registry(Generic[T]):

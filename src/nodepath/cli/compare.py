@@ -68,7 +68,7 @@ def compare(
                     sparsity=sparsity,
                     seed=seed,
                     batch=subject.batch_for(method, seed),
-                    bn=bn if needs_batch(method) else None,
+                    bn=bn,
                     on_collapse="warn",
                 )
                 topology = nodepath.measure(subject.model, subject.x, masks, convention=convention)

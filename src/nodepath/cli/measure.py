@@ -46,8 +46,8 @@ def topology_lines(topology: nodepath.Topology) -> list[str]:
         f"paths     {paths} (ratio {topology.path_ratio:.3f} to dense, 10^{topology.dense_log10_paths:.3f})",
         f"nodes     {topology.nodes:,} of {topology.dense_nodes:,} (ratio {topology.node_ratio:.3f}, "
         f"convention {topology.convention})",
-        f"width     {topology.effective_width:.1f} effective nodes carry the paths; position {position} "
-        "(0 all nodes, 1 all paths)",
+        f"width     {topology.effective_width:.1f} of {topology.dense_nodes:,} nodes really carry the paths; position "
+        f"{position} (0 all nodes, 1 all paths)",
         f"cost      {topology.macs:,} multiply-adds a sample of {topology.dense_macs:,} dense",
     ]
     if topology.unused:
@@ -69,12 +69,12 @@ def layer_table(topology: nodepath.Topology) -> Any:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in topology.layers:
         table.add_row(
-            Text(layer.name),
+            Text(layer.name.removesuffix(".weight")),
             "x".join(map(str, layer.shape)),
             f"{layer.kept:,}",
             f"{layer.effective:,}",
             f"{100 * layer.kept / layer.prunable:.3g}",
-            f"{layer.nodes}/{layer.all_nodes}",
-            f"{layer.effective_width:.1f}",
+            f"{layer.nodes}/{layer.all_nodes}" if layer.all_nodes else "-",
+            f"{layer.effective_width:.1f}" if layer.all_nodes else "-",
         )
     return table

@@ -1,5 +1,6 @@
 """`nodepath prune`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from nodepath.cli import options as o
 from nodepath.cli.console import answer
 from nodepath.cli.measure import topology_lines
 from nodepath.cli.subject import Subject
+from nodepath.errors import ArgumentError
 
 __all__ = ["prune"]
 
@@ -36,6 +38,8 @@ def prune(
     """Choose which weights to keep, and write them to a mask file."""
     chosen = o.options_from(option)
     nodepath.methods.create(method, **chosen)  # a mistake here shows before any data are read
+    if Path(output).suffix != ".safetensors":
+        raise ArgumentError(f"-o is '{output}'; mask files are safetensors, so end it in .safetensors")
     subject = Subject.of(
         model,
         input=input,

@@ -7,6 +7,7 @@ import typer
 from nodepath import data as datasets
 from nodepath.cli import options as o
 from nodepath.cli.console import answer, note, progress
+from nodepath.errors import ArgumentError
 from nodepath.runs import DENSE, RunSpec, execute
 from nodepath.train import EpochRecord, Recipe
 
@@ -19,24 +20,24 @@ def train(
     method: Annotated[str, typer.Option("--method", metavar="M", help=f"See `nodepath methods`; '{DENSE}': unpruned.")],
     epochs: Annotated[int, typer.Option("--epochs", metavar="E", help="Passes over the train split.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Holds the run in DIR/runs/<hash>.")],
-    sparsity: Annotated[float, typer.Option("--sparsity", metavar="S", help="Fraction of weights removed.")] = 0.0,
+    sparsity: Annotated[
+        float | None, typer.Option("--sparsity", metavar="S", help="Fraction of weights removed.")
+    ] = None,
     seed: o.Seed = 0,
     weight_seed: Annotated[int | None, typer.Option(metavar="N", help="Of the weights alone.")] = None,
     mask_seed: Annotated[int | None, typer.Option(metavar="N", help="Of the mask alone.")] = None,
     order_seed: Annotated[int | None, typer.Option(metavar="N", help="Of the order of images alone.")] = None,
     augment_seed: Annotated[int | None, typer.Option(metavar="N", help="Of the augmentation alone.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a step. [default: 128]")] = None,
-    lr: Annotated[float | None, typer.Option(metavar="X", help="Step size at its highest. [default: 0.1]")] = None,
-    momentum: Annotated[float | None, typer.Option(metavar="X", help="[default: 0.9]")] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Images a step. (default 128)")] = None,
+    lr: Annotated[float | None, typer.Option(metavar="X", help="Step size at its highest. (default 0.1)")] = None,
+    momentum: Annotated[float | None, typer.Option(metavar="X", help="Of SGD. (default 0.9)")] = None,
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")] = False,
-    weight_decay: Annotated[float | None, typer.Option(metavar="X", help="[default: 0.0001]")] = None,
-    schedule: Annotated[str | None, typer.Option(metavar="step|cosine|constant", help="[default: step]")] = None,
+    weight_decay: Annotated[float | None, typer.Option(metavar="X", help="L2 penalty. (default 0.0001)")] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="step|cosine|constant", help="(default step)")] = None,
     warmup_epochs: Annotated[float | None, typer.Option(metavar="X", help="Rise to the full step size.")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(metavar="X", help="[default: 0]")] = None,
-    crop: Annotated[
-        float | None, typer.Option(metavar="X", help="Largest shift, of the side. [default: 0.125]")
-    ] = None,
-    flip: Annotated[bool | None, typer.Option(help="Mirror images. [default: natural images only]")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(metavar="X", help="In training. (default 0)")] = None,
+    crop: Annotated[float | None, typer.Option(metavar="X", help="Largest shift, of the side. (default 0.125)")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Mirror images. (default: natural images only)")] = None,
     input: o.Input = None,
     num_classes: o.NumClasses = None,
     label_column: o.LabelColumn = None,
@@ -50,6 +51,9 @@ def train(
     json: o.Json = False,
 ) -> None:
     """Prune a model, train it, and leave a record."""
+    if sparsity is None and method != DENSE:
+        raise ArgumentError(f"--sparsity is missing; say how much '{method}' removes, or train with --method {DENSE}")
+    sparsity = sparsity or 0.0
     recipe: dict[str, Any] = {
         "epochs": epochs,
         "batch_size": batch_size,

@@ -75,10 +75,10 @@ def _message(network: Network, found: Collapse, label: str) -> str:
         return f"no path is left {label} though no layer is empty; lower the sparsity, or choose another method"
     name = next((n for n in found.emptied if n not in found.bypassed), found.emptied[0])
     others = f" (and {len(found.emptied) - 1} more layers are empty)" if len(found.emptied) > 1 else ""
-    effect = (
-        "no path is left" if found.no_path else "a live skip passes it by" if found.harmless else "which cuts paths"
-    )
+    what = f"'{name}' keeps 0 of {network.layers[name].size} weights{others} {label}"
+    if found.harmless:
+        return f"{what}; a live skip passes it by, so paths are left"
+    effect = "no path is left" if found.no_path else "which cuts paths"
     return (
-        f"'{name}' keeps 0 of {network.layers[name].size} weights{others} {label}, {effect}; lower the sparsity, "
-        "choose another method or budget ('erk'), or pass on_collapse='keep-one'"
+        f"{what}, {effect}; lower the sparsity, choose another method or budget ('erk'), or pass on_collapse='keep-one'"
     )

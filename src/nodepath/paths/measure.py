@@ -140,7 +140,7 @@ def matched(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if tuple(mask.shape) != network.layers[name].shape:
             raise MaskMismatchError(
                 f"mask '{name}' has shape {tuple(mask.shape)}, the weight {network.layers[name].shape}; "
-                "prune this model, or load the masks that were made for it"
+                "load masks that were made for this model with these inputs and classes"
             )
     return {name: mask.to(network.device, torch.bool) for name, mask in masks.items()}
 

@@ -190,7 +190,7 @@ def explaining(model: nn.Module) -> Iterator[None]:
         line = " ".join(str(error).split())
         raise InputMismatchError(
             f"the model does not run on the example input: {where} raised {type(error).__name__}: {line}; "
-            "pass an input of the shape that the model takes"
+            "pass an input of the shape that the model takes, batch first"
         ) from error
 
 

@@ -6,6 +6,8 @@ which vanish on a dark or a white page. There are 8 colours and 11 shapes, so th
 
 from collections.abc import Sequence
 
+from nodepath.methods import names
+
 __all__ = ["colours", "markers", "shapes"]
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8f6bbf", "#8c8c8c")
@@ -35,15 +37,22 @@ _SHAPES = (
 
 
 def colours(methods: Sequence[str]) -> list[str]:
-    """A colour for each method, as `#rrggbb`."""
-    return [_COLOURS[index % len(_COLOURS)] for index in range(len(methods))]
+    """A colour for each method, as `#rrggbb`; the same in every chart."""
+    return [_COLOURS[place % len(_COLOURS)] for place in _places(methods)]
 
 
 def shapes(methods: Sequence[str]) -> list[str]:
-    """An SVG path for each method, within about 1 of the origin."""
-    return [_SHAPES[index % len(_SHAPES)][0] for index in range(len(methods))]
+    """An SVG path for each method, within about 1 of the origin; the same in every chart."""
+    return [_SHAPES[place % len(_SHAPES)][0] for place in _places(methods)]
 
 
 def markers(methods: Sequence[str]) -> list[str]:
     """A matplotlib marker for each method, the same shapes."""
-    return [_SHAPES[index % len(_SHAPES)][1] for index in range(len(methods))]
+    return [_SHAPES[place % len(_SHAPES)][1] for place in _places(methods)]
+
+
+def _places(methods: Sequence[str]) -> list[int]:
+    """A number for each method: its place among all that there are, strangers after them."""
+    known = names()
+    strangers = [method for method in methods if method not in known]
+    return [known.index(m) if m in known else len(known) + strangers.index(m) for m in methods]
