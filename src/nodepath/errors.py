@@ -21,10 +21,12 @@ __all__ = [
     "NonFiniteError",
     "NothingPrunableError",
     "RunError",
+    "ScoreBatchWarning",
     "TransformedWeightError",
     "UnknownNameError",
     "UnknownOperationError",
     "WeightsError",
+    "WriteError",
 ]
 
 
@@ -84,6 +86,10 @@ class WeightsError(NodepathError, ValueError):
     """A file of weights cannot be read, or is of another model."""
 
 
+class WriteError(NodepathError, OSError):
+    """The system refuses to write a page or a figure."""
+
+
 class BudgetError(NodepathError, ValueError):
     """The number of weights asked for cannot be kept."""
 
@@ -98,6 +104,10 @@ class RunError(NodepathError, ValueError):
 
 class CollapseWarning(UserWarning):
     """A mask empties a layer or cuts every path, and `on_collapse` allows it."""
+
+
+class ScoreBatchWarning(UserWarning):
+    """A class has fewer images than the score batch would take of each."""
 
 
 class BudgetWarning(UserWarning):

@@ -107,6 +107,8 @@ def test_compare_uses_data_where_there_are_any(nodepath):
     ).document
     assert [result["method"] for result in document["results"]] == ["snip", "erk"]
     assert document["files"] == ["p.png"]
+    assert len(document["results"][0]["mask_origin"]["protocol"]["batch"]) == 16
+    assert "collapse" in document["results"][0]["mask_origin"]
     assert document["skipped"] == []
 
 

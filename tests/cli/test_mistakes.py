@@ -115,3 +115,38 @@ def test_a_mask_that_cuts_the_network_is_refused_and_leaves_no_file(nodepath, tm
     assert outcome.code == 2
     assert "on_collapse='keep-one'" in outcome.complaint
     assert not (tmp_path / "m.safetensors").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/x.html", "/proc/x/plane.svg", "/proc/folder"])
+def test_an_unwritable_place_is_refused_before_any_pruning(nodepath, place):
+    outcome = nodepath("compare", "lenet5", "--methods", "erk", "--sparsities", ".9", "-o", place)
+    assert outcome.code == 2
+    assert "/proc" in outcome.complaint
+    assert "-o" in outcome.complaint
+
+
+def test_a_factory_that_raises_ends_in_one_line(nodepath, tmp_path):
+    (tmp_path / "boom_here.py").write_text("def boom():\n    raise RuntimeError('x\\ny')\n")
+    outcome = nodepath("measure", "boom_here:boom", "--input", "3x8x8")
+    assert outcome.code == 2
+    assert "boom_here:boom" in outcome.complaint
+    assert "RuntimeError: x y" in outcome.complaint
+
+
+def test_a_model_that_cannot_be_trained_leaves_no_run_behind(nodepath, tmp_path):
+    (tmp_path / "gives_dict.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.fc = nn.Linear(1024, 10)\n"
+        "    def forward(self, x):\n"
+        "        return {'y': self.fc(x.flatten(1))}\n"
+    )
+    outcome = nodepath(
+        "train", "gives_dict:Net", "--input", "1x32x32", "--data", "digits", "--method", "erk", "--sparsity", ".5",
+        "--epochs", "1", "-o", "OUT",
+    )  # fmt: skip
+    assert outcome.code == 2
+    assert "logits" in outcome.complaint
+    assert not list(tmp_path.glob("OUT/runs/*"))

@@ -284,7 +284,7 @@ class TestFactory:
 
     def test_that_fails_shows_its_own_error_and_leaves_the_random_state_alone(self):
         before = random_states()
-        with pytest.raises(RuntimeError, match="no network today"):
+        with pytest.raises(ArgumentError, match="'own_nets:fails' raised RuntimeError: no network today"):
             models.create("own_nets:fails")
         assert random_states() == before
 

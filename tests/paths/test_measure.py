@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from modules import Wired
@@ -445,3 +446,48 @@ def test_anybody_can_declare_an_operation_that_is_unknown():
         register("erfc")(lambda call, input: input)
     with pytest.raises(ArgumentError, match="no function 'no_such_thing'"):
         register("no_such_thing")(rule)
+
+
+def test_views_after_contiguous_are_counted_whatever_the_memory_layout():
+    def shuffled(self, x):
+        y = self.a(x)
+        y = y.view(1, 2, 4, 8, 8).transpose(1, 2).contiguous().view(1, 8, 8, 8)
+        y = torch.relu(y.transpose(2, 3)).contiguous().view(1, 8, 64)
+        return y.transpose(1, 2).clone(memory_format=torch.contiguous_format).view(1, -1)
+
+    model = Wired(shuffled, a=nn.Conv2d(3, 8, 1))
+    assert measure(model, torch.zeros(1, 3, 8, 8)).log10_paths == pytest.approx(math.log10(3 * 8 * 64))
+
+
+def test_maxima_over_windows_and_axes_are_pooling():
+    for last in (nn.AdaptiveMaxPool2d(1), Wired(lambda self, x: x.amax((2, 3))), Wired(lambda self, x: x.amin((2, 3)))):
+        model = nn.Sequential(nn.Conv2d(3, 8, 1), last)
+        topology = {c: measure(model, torch.zeros(1, 3, 4, 4), convention=c) for c in ("exact", "paper")}
+        assert topology["exact"].log10_paths == pytest.approx(math.log10(3 * 8 * 16))
+        assert topology["paper"].log10_paths == pytest.approx(math.log10(3 * 8))
+
+
+def test_random_states_are_left_alone_by_models_that_draw():
+    import random
+
+    def drawing(self, x):
+        return self.a(x) * (1 + random.random() + float(np.random.rand()) + torch.rand(()))
+
+    model = Wired(drawing, a=nn.Linear(3, 2))
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    measure(model, torch.zeros(1, 3))
+    assert random.getstate() == states[0]
+    assert np.random.get_state()[1].tolist() == states[1]
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+@pytest.mark.parametrize("model", [None, lambda x: x, nn.Linear])
+def test_something_else_than_a_module_is_refused(model):
+    with pytest.raises(ArgumentError, match=r"torch\.nn\.Module"):
+        measure(model, torch.zeros(1, 3))
+
+
+def test_another_resolution_is_refused_by_name():
+    assert measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="pixel").nodes == 5
+    with pytest.raises(ArgumentError, match="resolution is 'channel'"):
+        measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="channel")

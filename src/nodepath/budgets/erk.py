@@ -13,7 +13,7 @@ __all__ = ["Erk"]
 @BUDGETS.register("erk")
 @dataclass(frozen=True, kw_only=True)
 class Erk:
-    r"""Erdős-Rényi-Kernel.
+    r"""Erdős-Rényi-Kernel layer counts: dense where layers are small, sparse where they are large.
 
     $$ d_l \propto \frac{n_{in} + n_{out} + \sum_j k_j}{n_{in} \, n_{out} \, \prod_j k_j} $$
 

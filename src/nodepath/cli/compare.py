@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import nodepath
+from nodepath.atomic import check_writable
 from nodepath.cli import options as o
 from nodepath.cli.console import answer, note, progress
 from nodepath.cli.subject import Subject
@@ -43,6 +44,7 @@ def compare(
     """Draw the node-path plane: where each method stands at each sparsity, without any training."""
     levels = o.fractions(sparsities, "--sparsities")
     files = _files(Path(output))
+    check_writable(files[0])
     chosen, skipped = _methods(methods, has_data=data is not None)
     subject = Subject.of(
         model,
@@ -81,6 +83,7 @@ def compare(
                         "seed": seed,
                         "kept": masks.kept,
                         "hash": masks.hash,
+                        "mask_origin": masks.metadata,
                         "topology": topology.to_dict(),
                     }
                 )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from nodepath import data as datasets
+from nodepath.atomic import check_writable
 from nodepath.cli import options as o
 from nodepath.cli.console import answer, note, progress
 from nodepath.cli.report import rows_of
@@ -30,6 +31,7 @@ def demo(
 ) -> None:
     """Prune, measure, train and compare on handwritten digits: six methods, three sparsities, two seeds."""
     began = time.monotonic()
+    check_writable(Path(output) / "index.html")
     specs = [
         RunSpec(model=MODEL, data="digits", method=method, sparsity=sparsity, seed=seed, train=RECIPE)
         for seed, (method, sparsity) in product(SEEDS, [(DENSE, 0.0), *product(METHODS, SPARSITIES)])

@@ -35,7 +35,7 @@ def report(
         raise RunError(f"no finished run below '{directory}'; make one with `nodepath train ... -o {directory}`")
     waiting = unfinished(directory)
     if waiting:
-        note(f"nodepath: left out {len(waiting)} unfinished runs; finish them with --resume")
+        note(f"nodepath: left out runs that have not finished: {len(waiting)}; finish them with --resume")
     rows = rows_of(records, convention)
     write_page(rows, page, title=title or f"Runs in {Path(directory).resolve().name}")
     answer(

@@ -1,5 +1,6 @@
 """Controls: what a mask is compared with."""
 
+from nodepath.controls.reinitialize import reinitialize
 from nodepath.controls.shuffle import shuffle
 
-__all__ = ["shuffle"]
+__all__ = ["reinitialize", "shuffle"]

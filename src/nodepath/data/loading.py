@@ -69,7 +69,10 @@ def _embedded(name: str, options: ReadOptions) -> Dataset:
 def _from_folder(name: str | Path, options: ReadOptions) -> Dataset:
     folder = Path(name).expanduser()
     if not folder.exists():
-        raise DataError(f"no data set '{name}': no such folder, nor embedded ({nearest(str(name), names())})")
+        raise DataError(
+            f"no data set '{name}': no such folder, nor embedded ({nearest(str(name), names())}); name the folder that "
+            "holds it"
+        )
     if not folder.is_dir():
         raise DataError(f"'{name}' is a file; name the folder that holds the data set: '{folder.parent}'")
     formats: dict[str, DataFormat] = {key: FORMATS[key]() for key in FORMATS.names()}

@@ -1,6 +1,6 @@
 """What the user typed, checked: method, budget, layers, scores, seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from numbers import Integral, Real
 from typing import Any
@@ -76,8 +76,16 @@ def check_budget(
 
 
 def listed(patterns: Patterns) -> list[str] | None:
-    """Patterns as a list."""
-    return [patterns] if isinstance(patterns, str) else None if patterns is None else list(patterns)
+    """Patterns as a list.
+
+    Raises:
+        ArgumentError: Something else than text.
+    """
+    if patterns is None or isinstance(patterns, str):
+        return None if patterns is None else [patterns]
+    if not isinstance(patterns, Iterable) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ArgumentError(f"include or exclude is {patterns!r}; pass a pattern of parameter names, or a list of them")
+    return list(patterns)
 
 
 def included_layers(network: Network, include: list[str] | None, exclude: list[str] | None) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class _Arriving:
 @METHODS.register("npb")
 @dataclass(frozen=True, kw_only=True)
 class NodePathBalancing:
-    r"""Balance nodes and paths in each layer.
+    r"""Node-path balancing: in each layer the exact optimum of nodes against paths.
 
     Layer by layer, where the data really flows, keep the weights that maximise
     $\alpha A + (1 - \alpha) B + \beta R$ (see `LayerProblem`) within an ERK budget. The paper's integer program is a

@@ -99,6 +99,7 @@ def prune(
     check_finite(weights, "weights")
     if scores is not None:
         check_scores(network, included, scores)
+        check_finite({name: scores[name].float() for name in included}, "scores", "give finite numbers")
     needs = getattr(chosen, "needs_batch", False)
     if needs and batch is None:
         raise ArgumentError(f"method '{label}' needs data: pass batch=(inputs, targets) (on the command line --data)")
@@ -135,6 +136,9 @@ def prune(
         "protocol": {
             "bn": mode if needs else None,
             "samples": data.samples if data else None,
+            "batch": data.hash if data else None,
+            "loss": getattr(data.loss, "__qualname__", type(data.loss).__name__) if data else None,
+            "dtype": str(next(iter(weights.values())).dtype).removeprefix("torch."),
             "scope": scope,
             "include": list(listed(include) or []),
             "exclude": list(listed(exclude) or []),
@@ -152,6 +156,10 @@ def prune(
 
 def _checked(choice: Choice, problem: Problem, label: str) -> Choice:
     """A method, also a third party's, must keep exactly what was asked."""
+    if not isinstance(choice, Choice):
+        raise ArgumentError(
+            f"method '{label}' gave a {type(choice).__name__}; it must return a nodepath.methods.Choice"
+        )
     if set(choice.masks) != set(problem.included):
         raise MaskMismatchError(
             f"method '{label}' gave masks for other layers than asked; it must mask each included one"

@@ -34,7 +34,7 @@ def top(scores: Tensor, keep: int) -> Tensor:
     return chosen
 
 
-def check_finite(values: Mapping[str, Tensor], what: str) -> None:
+def check_finite(values: Mapping[str, Tensor], what: str, way_out: str = "check the weights") -> None:
     """Raise for the first entry that is not finite.
 
     Raises:
@@ -43,7 +43,7 @@ def check_finite(values: Mapping[str, Tensor], what: str) -> None:
     for name, value in values.items():
         bad = value.numel() - int(torch.isfinite(value).sum())
         if bad:
-            raise NonFiniteError(f"{what} of '{name}': {bad} of {value.numel()} are NaN or infinite; check the weights")
+            raise NonFiniteError(f"{what} of '{name}': {bad} of {value.numel()} are NaN or infinite; {way_out}")
 
 
 def keep_best(scores: Mapping[str, Tensor], keep: int) -> dict[str, Tensor]:

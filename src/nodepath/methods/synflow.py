@@ -18,7 +18,7 @@ __all__ = ["SynFlow"]
 @METHODS.register("synflow")
 @dataclass(frozen=True, kw_only=True)
 class SynFlow:
-    r"""Iterative synaptic-flow pruning.
+    r"""Again and again prune the weights that carry the least of all weighted paths.
 
     Scores `PathFlow`, density $\rho^{(e + 1) / T}$ after iteration e, all layers in one ranking; pruned weights stay
     pruned. With enough iterations no layer empties while another could be pruned (maximal critical compression; beyond

@@ -31,7 +31,13 @@ def factory_recipe(full_name: str) -> Recipe:
 
     def build(**asked: int) -> nn.Module:
         _check_call(full_name, parameters, asked)
-        model = factory(**asked)
+        try:
+            model = factory(**asked)
+        except Exception as error:
+            line = " ".join(str(error).split())
+            raise ArgumentError(
+                f"factory '{full_name}' raised {type(error).__name__}: {line}; call it yourself to see where"
+            ) from error
         if not isinstance(model, nn.Module):
             raise ArgumentError(f"factory '{full_name}' returned a {type(model).__name__}; return a torch.nn.Module")
         return model

@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import nn
 
+from nodepath.models.seeding import seeded
+
 __all__ = ["evaluating"]
 
 
@@ -14,17 +16,16 @@ __all__ = ["evaluating"]
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in eval mode for the time of the block; afterwards, also after an error, all is as before.
 
-    Modes of all submodules, buffers that the forward pass writes into or replaces, and the random state of torch are
+    Modes of all submodules, buffers that the forward pass writes into or replaces, and the global random states are
     restored. Gradients and parameters are not touched by what runs inside. Inference mode is left, compiled parts run
     as they were written.
     """
     modes = {module: module.training for module in model.modules()}
     held = {module: dict(module._buffers) for module in modes}
     written = [(buffer, buffer._version, buffer.detach().clone()) for buffer in model.buffers()]
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     slopes = torch.is_grad_enabled()
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=list(devices)))
+        stack.enter_context(seeded(0))
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.set_grad_enabled(slopes))  # leaving inference mode would switch gradients on
         if "torch._dynamo" in sys.modules:  # else nothing can be compiled, and importing it takes seconds

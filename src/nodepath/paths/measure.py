@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nodepath.errors import MaskMismatchError
+from nodepath.errors import ArgumentError, MaskMismatchError
 from nodepath.masks import MaskSet
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.flow import count_paths, flow, reach
@@ -21,7 +21,12 @@ __all__ = ["effective", "matched", "measure", "measure_network"]
 
 
 def measure(
-    model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor] | None = None, *, convention: str = "exact"
+    model: nn.Module,
+    x: ExampleInput,
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    convention: str = "exact",
+    resolution: str = "pixel",
 ) -> Topology:
     """Count the paths and nodes of a masked network.
 
@@ -36,6 +41,7 @@ def measure(
         masks: What is kept; None: all. What it does not name counts as dense.
         convention: Which nodes count, and how max pooling is read. "exact": output channels of each prunable layer and
             input channels of the network; max pooling connects its whole window. "paper": as in the papers.
+        resolution: "pixel": paths run from pixel to pixel, as in the papers. "channel" is not there yet.
 
     Returns:
         Paths, nodes and everything derived from them, in all and by layer.
@@ -53,6 +59,8 @@ def measure(
         "Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective" (OpenReview nqoxB03tzi);
         effective sparsity: Vysogorets & Kempe, arXiv:2107.02306.
     """
+    if resolution != "pixel":
+        raise ArgumentError(f"resolution is '{resolution}'; so far there is 'pixel' alone")
     return measure_network(Network(model, x), masks, convention=convention)
 
 

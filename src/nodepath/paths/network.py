@@ -74,6 +74,8 @@ class Network:
     """
 
     def __init__(self, model: nn.Module, x: ExampleInput) -> None:
+        if not isinstance(model, nn.Module):
+            raise ArgumentError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         self.model = unwrap(model)
         parameters = dict(self.model.named_parameters())
         for name, parameter in parameters.items():

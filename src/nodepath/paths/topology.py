@@ -89,7 +89,7 @@ class Topology:
 
     @property
     def position(self) -> float:
-        """Log paths / (log paths + sum over layers of log effective width); NaN for no path.
+        """Log paths / (log paths + sum over layers of log effective width); NaN for no path, and for a single one.
 
         0: all in the nodes, 1: all in the paths, 1/2: in balance.
         """

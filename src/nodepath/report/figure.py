@@ -1,9 +1,12 @@
 """The node-path plane as a matplotlib figure, for papers."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nodepath.atomic import write_atomically
+from nodepath.errors import WriteError
 from nodepath.report.cells import Section, sections
 from nodepath.report.palette import colours, markers
 from nodepath.report.rows import Row
@@ -41,7 +44,9 @@ def save_figure(rows: Sequence[Row], path: Path) -> None:
     """Write the figure in the format that the suffix names."""
     # A fixed date: the same rows give the same file.
     metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower())
-    plane_figure(rows).savefig(path, dpi=200, metadata=metadata)
+    picture = BytesIO()
+    plane_figure(rows).savefig(picture, format=path.suffix.lower().removeprefix("."), dpi=200, metadata=metadata)
+    write_atomically(path, picture.getvalue(), WriteError)
 
 
 def _draw(axes: "Axes", section: Section) -> None:

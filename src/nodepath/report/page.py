@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from nodepath.errors import ArgumentError
+from nodepath.atomic import write_atomically
+from nodepath.errors import ArgumentError, WriteError
 from nodepath.report.cells import Section, sections
 from nodepath.report.charts import accuracy_chart, plane_chart, ratio_chart
 from nodepath.report.legend import method_legend, sparsity_legend
@@ -41,6 +42,7 @@ def write_page(
 
     Raises:
         ArgumentError: There are no rows, or `path` is a folder.
+        WriteError: The system refuses to write there.
     """
     parts = sections(rows)
     charts: list[dict[str, Any]] = []
@@ -49,8 +51,7 @@ def write_page(
     path = Path(path)
     if path.is_dir():
         raise ArgumentError(f"'{path}' is a folder; name a file in it, e.g. '{path / 'report.html'}'")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document, encoding="utf-8")
+    write_atomically(path, document.encode(), WriteError)
 
 
 def _head(title: str) -> str:

@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodepath.errors import ArgumentError
+from nodepath.atomic import write_atomically
+from nodepath.errors import ArgumentError, WriteError
 from nodepath.report.cells import sections
 from nodepath.report.figure import save_figure
 from nodepath.report.page import write_page
@@ -29,6 +30,7 @@ def write_plane(
 
     Raises:
         ArgumentError: The suffix is none of these, `path` is a folder, or there are no rows.
+        WriteError: The system refuses to write there.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -37,11 +39,10 @@ def write_plane(
     if path.is_dir():
         raise ArgumentError(f"'{path}' is a folder; name a file in it, e.g. '{path / 'plane.html'}'")
     sections(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if suffix == ".html":
         write_page(rows, path, title=title, notes=notes)
     elif suffix == ".json":
         text = json.dumps([row.to_dict() for row in rows], indent=1, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        write_atomically(path, f"{text}\n".encode(), WriteError)
     else:
         save_figure(rows, path)

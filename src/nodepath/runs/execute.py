@@ -14,6 +14,7 @@ from nodepath.errors import RunError
 from nodepath.masks import MaskSet
 from nodepath.methods import needs_batch, prune
 from nodepath.paths import Topology, measure
+from nodepath.paths.guard import evaluating
 from nodepath.runs.directory import RunDirectory, read_json, write_json
 from nodepath.runs.environment import environment
 from nodepath.runs.network import network_for
@@ -21,6 +22,7 @@ from nodepath.runs.record import Record, read_masks
 from nodepath.runs.score_batch import score_batch_for
 from nodepath.runs.spec import DENSE, RunSpec
 from nodepath.train import Checkpoint, EpochRecord, Preparation, fit
+from nodepath.train.evaluate import logits_of
 from nodepath.train.fit import torch_device
 from nodepath.train.tensor_file import state_of, write_tensors
 
@@ -166,6 +168,8 @@ def _prepare(spec: RunSpec, dataset: Dataset | None, device: torch.device, masks
             on_collapse=spec.on_collapse,
             **options,
         )
+    with evaluating(model), torch.no_grad():
+        logits_of(model, x, dataset.num_classes)  # what cannot be trained shows before anything is written
     exact, paper = (measure(model, x, masks, convention=convention) for convention in ("exact", "paper"))
     return _Work(dataset, model, size, device, masks, exact, paper)
 

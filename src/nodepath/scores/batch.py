@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
+from nodepath.paths.nested import tensors_in
 
 __all__ = ["Batch", "Loss"]
 
@@ -50,6 +53,14 @@ class Batch:
     def samples(self) -> int:
         """Number of samples in all parts."""
         return sum(len(targets) for _, targets in self.parts)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits of SHA-256 over the bytes of all tensors, in order."""
+        digest = sha256()
+        for tensor in tensors_in(self.parts):
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
 
 
 def _is_pair(value: Any) -> bool:

@@ -16,7 +16,7 @@ __all__ = ["Random"]
 @SCORES.register("random")
 @dataclass(frozen=True, kw_only=True)
 class Random:
-    """Uniform draws: a global random mask with an exact count.
+    """A global random mask with an exact count.
 
     Layer densities are equal in expectation only; for equal ones choose `scope="layerwise"`.
 

@@ -41,7 +41,7 @@ class Settings(BaseModel):
 
 def _one_line(kind: type[Settings], error: ValidationError) -> str:
     complaints = (_complaint(entry, kind.model_fields) for entry in error.errors(include_url=False))
-    return f"{kind.__name__}: {'; '.join(complaints)}"
+    return f"{'; '.join(complaints)} (in {kind.__name__}); correct it, or leave it out"
 
 
 def _complaint(entry: Any, fields: Iterable[str]) -> str:

@@ -8,6 +8,9 @@ from torch import Tensor
 from nodepath.paths.call import Call
 from nodepath.paths.table import register
 
+_ADAPTIVE_MEAN = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
+_ADAPTIVE_MAX = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
+
 
 @register("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def average(
@@ -66,6 +69,28 @@ def adaptive_average(call: Call, input: Tensor, output_size: Any) -> Tensor:
     if call.semantics.average == "sum":
         pooled = pooled * _adaptive_window_sizes(signal.counts, _dims(call), pooled)
     return call.emit(*call.settle(pooled, signal.exponent))
+
+
+@register("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
+def adaptive_maximum(call: Call, input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
+    """A window's paths add up, or the largest count wins if the semantics says so."""
+    signal = call.signal(input)
+    if return_indices:
+        raise call.unknown("returns the indices of the maxima, which depend on the values")
+    dims = int(call.function.__name__[-2])
+    if call.semantics.maximum == "max":
+        return call.emit(*call.settle(_ADAPTIVE_MAX[dims](signal.counts, output_size), signal.exponent))
+    means = _ADAPTIVE_MEAN[dims](signal.counts, output_size)
+    return call.emit(*call.settle(means * _adaptive_window_sizes(signal.counts, dims, means), signal.exponent))
+
+
+@register("amax", "amin")
+def extreme(call: Call, input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """Max pooling over whole axes."""
+    signal = call.signal(input)
+    if call.semantics.maximum == "max":
+        return call.emit(*call.settle(signal.counts.amax(dim, keepdim), signal.exponent))
+    return call.emit(*call.settle(signal.counts.sum(dim, keepdim), signal.exponent))
 
 
 @register("mean")

@@ -1,6 +1,7 @@
 """Operations that move, copy or drop elements without mixing them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from nodepath.paths.table import register
 
 VIEWS = (
     "chunk diagonal expand expand_as flatten narrow ravel reshape reshape_as select split split_with_sizes squeeze "
-    "tensor_split unbind unflatten unfold unsqueeze view view_as"
+    "tensor_split unbind unflatten unfold unsqueeze"
 ).split()
 PERMUTATIONS = ["movedim", "moveaxis", "permute", "swapaxes", "swapdims", "t", "transpose"]
 ATTRIBUTES = ["T", "mT", "H"]
@@ -32,6 +33,13 @@ def permute(call: Call, *args: Any, **kwargs: Any) -> Any:
 def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     """The same elements in another order or shape; they share memory with the input."""
     return call.rearrange(args, kwargs, shares_memory=True)
+
+
+@register("view", "view_as")
+def reshape(call: Call, *args: Any, **kwargs: Any) -> Any:
+    """As above; counts may lie otherwise in memory than the activation would, so they are reshaped."""
+    function = {"view": Tensor.reshape, "view_as": Tensor.reshape_as}[call.function.__name__]
+    return replace(call, function=function).rearrange(args, kwargs, shares_memory=True)
 
 
 @register(*COPIES)
