@@ -17,6 +17,10 @@ def measure(
     model: o.Model,
     masks: o.Masks = None,
     convention: o.Convention = "exact",
+    resolution: Annotated[
+        str,
+        typer.Option("--resolution", metavar="pixel|channel", help="Paths from pixel to pixel; channel is to come."),
+    ] = "pixel",
     input: o.Input = None,
     num_classes: o.NumClasses = None,
     layers: Annotated[bool, typer.Option("--layers", help="Show each layer.")] = False,
@@ -25,7 +29,8 @@ def measure(
 ) -> None:
     """Count the paths and nodes of a model, dense or masked."""
     subject = Subject.of(model, input=input, num_classes=num_classes, seed=0, device=device)
-    topology = nodepath.measure(subject.model, subject.x, subject.load_masks(masks), convention=convention)
+    kept = subject.load_masks(masks)
+    topology = nodepath.measure(subject.model, subject.x, kept, convention=convention, resolution=resolution)
     lines = topology_lines(topology)
     answer(
         {"model": model, "input": list(subject.x.shape[1:]), "masks": masks, **topology.to_dict()},
