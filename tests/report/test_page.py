@@ -6,7 +6,11 @@ import pytest
 from made_up import comparison, result, study
 
 from nodepath.errors import ArgumentError
+from nodepath.methods import names
 from nodepath.report import rows_from_results, write_page
+from nodepath.report.cells import sections
+from nodepath.report.legend import sparsity_legend
+from nodepath.report.palette import CIRCLE, shapes
 
 VOID = {"meta", "link", "br", "path"}
 
@@ -122,3 +126,9 @@ def test_a_folder_is_refused(tmp_path):
 
 def test_notes_stand_at_the_end(tmp_path):
     assert "<p>two cores, 4 minutes</p>" in page(tmp_path, study(), notes=["two cores, 4 minutes"])
+
+
+def test_the_legend_of_sparsities_shows_circles():
+    (section,) = sections(rows_from_results([result("erk", 0.9, 0)]))
+    assert sparsity_legend(section).count(CIRCLE) == 1
+    assert shapes(names())[0] == CIRCLE

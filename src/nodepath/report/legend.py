@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from nodepath.report.cells import Section
-from nodepath.report.palette import colours, shapes
+from nodepath.report.palette import CIRCLE, colours, shapes
 from nodepath.report.wording import sparsity_words
 
 __all__ = ["areas", "method_legend", "sparsity_legend"]
-
-_CIRCLE = shapes([""])[0]
 
 
 def areas(sparsities: Sequence[float]) -> list[int]:
@@ -30,7 +28,7 @@ def sparsity_legend(section: Section) -> str:
     levels = section.sparsities
     # Vega scales a path by half the square root of the mark's area.
     sizes = [area**0.5 / 2 for area in areas(levels)]
-    items = [_item(sparsity_words(s), _CIRCLE, "#888888", size) for s, size in zip(levels, sizes, strict=True)]
+    items = [_item(sparsity_words(s), CIRCLE, "#888888", size) for s, size in zip(levels, sizes, strict=True)]
     return _list("sparsity", items)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nodepath.methods import names
 
-__all__ = ["colours", "markers", "shapes"]
+__all__ = ["CIRCLE", "colours", "markers", "shapes"]
 
 _COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8f6bbf", "#8c8c8c")
 # Each shape as an SVG path around the origin, for the charts and their legends, and its marker in matplotlib.
@@ -34,6 +34,9 @@ _SHAPES = (
     ("M1,0L-0.75,-1L-0.75,1Z", ">"),
     ("M0,-1L0.866,-0.5L0.866,0.5L0,1L-0.866,0.5L-0.866,-0.5Z", "h"),
 )
+
+CIRCLE = _SHAPES[0][0]
+"""An SVG path that stands for no method."""
 
 
 def colours(methods: Sequence[str]) -> list[str]:
