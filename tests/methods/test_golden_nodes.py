@@ -57,10 +57,10 @@ def test_synflow_stands_where_the_calibration_has_it(c):
 
 @pytest.mark.parametrize("c", FAST_OR_SLOW)
 def test_synflow_shuffled_stands_where_the_calibration_has_it(c):
-    """Noise of two single SynFlow masks, theirs and ours, and of their shuffles: .04 of the nodes, .02 of the paths."""
-    found = [paper(shuffle(masks("synflow", c, 0), seed=seed)) for seed in range(4)]
-    assert mean(topo.node_ratio for topo in found) == pytest.approx(SHUFFLED[c][0], abs=0.04 if c <= 2 else 0.1)
-    assert mean(topo.path_ratio for topo in found) == pytest.approx(SHUFFLED[c][1], abs=0.02 if c <= 2 else 0.06)
+    """One-seed noise, up to 99 %: .03 of the nodes (SynFlow's own), .02 of the paths."""
+    found = [paper(shuffle(masks("synflow", c, seed), seed=seed)) for seed in range(3)]
+    assert mean(topo.node_ratio for topo in found) == pytest.approx(SHUFFLED[c][0], abs=0.03 if c <= 2 else 0.05)
+    assert mean(topo.path_ratio for topo in found) == pytest.approx(SHUFFLED[c][1], abs=0.02 if c <= 2 else 0.05)
 
 
 # Section 1, ERK random, exact counts, 12 seeds: c -> ((node ratio, sd), (path ratio, sd)).

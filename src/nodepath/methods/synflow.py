@@ -22,8 +22,7 @@ class SynFlow:
 
     Scores `PathFlow`, density $\rho^{(e + 1) / T}$ after iteration e, all layers in one ranking; pruned weights stay
     pruned. With enough iterations no layer empties while another could be pruned (maximal critical compression; beyond
-    some twenty layers 100 are too few at the extreme). Exact at any depth: an exponent travels beside each tensor,
-    where float32 scores of ResNet-56 and deeper are not finite.
+    some twenty layers 100 are too few at the extreme). Exact at any depth: an exponent travels beside each tensor.
 
     Args:
         iterations: T.
