@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from unrolled import Program
+from program import Program
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -40,12 +40,12 @@ def vector_networks(draw):
     if draw(st.booleans()):
         shape = (draw(st.integers(1, 2)), draw(st.integers(2, 3)), draw(st.integers(2, 3)))
         program = Program(*shape)
-        program.input_channels = lambda unit: unit
+        program.channel_axis = None
         at = program.function(0, lambda x: x.flatten(1))
     else:
         tokens, features = draw(st.integers(1, 3)), draw(st.integers(2, 4))
         program = Program(tokens, features)
-        program.input_channels = lambda unit: unit % features
+        program.channel_axis = -1
         at = 0
     for kind in draw(st.lists(st.sampled_from(["plain", "residual", "shared", "slices"]), min_size=1, max_size=4)):
         width = program.shapes[at][-1]
@@ -70,12 +70,10 @@ def vector_networks(draw):
 @st.composite
 def masks_for(draw, program: Program) -> dict[str, Tensor]:
     """Each layer with a density of its own, none and all among them; some layers not named at all."""
-    weights = {f"layers.{name}.weight": layer.weight for name, layer in program.layers.items()}
-    owned = {name: weight for name, weight in program.named_parameters() if any(weight is w for w in weights.values())}
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     densities = st.sampled_from([0.15, 0.4, 0.7, 0.7, 0.9, 1.0, 0.0, None])
     masks = {}
-    for name, weight in owned.items():
+    for name, weight in program.weights.items():
         density = draw(densities)
         if density is not None:
             masks[name] = torch.rand(weight.shape, generator=generator) < density

@@ -15,9 +15,8 @@ from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
 from nodepath.paths.layer import Layer
-from nodepath.paths.network import dense_edges
 from nodepath.paths.semantics import EXACT
-from nodepath.paths.site import Site
+from nodepath.paths.site import Site, dense
 
 __all__ = ["NodePathBalancing"]
 
@@ -98,9 +97,9 @@ class NodePathBalancing:
             raise ArgumentError("npb solves layer by layer; instead of scope='global' choose a budget, e.g. 'erk'")
         masks: dict[str, Tensor] = {}
 
-        def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+        def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
             if site.name is None or site.name not in budget:
-                return dense_edges(site, counts, spread)
+                return dense(site, counts, spread)
             if site.name not in masks:
                 layer = network.layers[site.name]
                 seen = _arriving(layer, counts, spread)

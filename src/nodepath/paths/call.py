@@ -1,19 +1,23 @@
 """One intercepted function: what a rule works with."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, broadcast_shapes
 from torch.overrides import resolve_name
 
 from nodepath.errors import TransformedWeightError, UnknownOperationError
+from nodepath.paths.folding import rearranged
+from nodepath.paths.geometry import Geometry
 from nodepath.paths.graph import Merge
 from nodepath.paths.nested import replace_tensors
+from nodepath.paths.passage import through
 from nodepath.paths.semantics import Semantics
-from nodepath.paths.signal import Axes, Signal
+from nodepath.paths.signal import Axes, Role, Signal
 from nodepath.paths.site import Site
+from nodepath.paths.steering import attached, gate
 
 if TYPE_CHECKING:
     from nodepath.paths.tracer import PathTracer
@@ -39,6 +43,11 @@ class Call:
     def semantics(self) -> Semantics:
         """What is sent."""
         return self.tracer.semantics
+
+    @property
+    def folds(self) -> bool:
+        """Whether axes other than the channels are folded."""
+        return self.tracer.resolution != "pixel"
 
     def tracks(self, value: Any) -> bool:
         """Whether `value` carries paths."""
@@ -68,33 +77,57 @@ class Call:
         counts = []
         for value, signal in zip(values, signals, strict=True):
             if signal is None:
-                counts.append(like.new_zeros(value.shape))
+                counts.append(like.new_zeros([1] * value.ndim if self.folds else value.shape))
             elif signal.exponent == exponent:
                 counts.append(signal.counts)
             else:
                 counts.append(signal.counts * 2.0 ** max(signal.exponent - exponent, -1100))
         return counts, exponent
 
-    def emit(self, counts: Tensor, exponent: int, merges: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def emit(
+        self,
+        counts: Tensor,
+        exponent: int,
+        *,
+        shape: torch.Size | None = None,
+        merges: tuple[Tensor, Tensor] | None = None,
+        role: Role | None = None,
+        silent: bool | None = None,
+    ) -> Tensor:
         """A tensor that carries `counts` on through the model.
 
         Args:
-            counts: Mantissas.
+            counts: Mantissas; axes of length 1 where folded.
             exponent: Theirs.
+            shape: Of the activation; None: that of the counts.
             merges: The two operands, if this is where two branches meet.
+            role: In a product; None: the lowest of the inputs'.
+            silent: Zero where no path reaches; None: if all inputs are.
         """
-        return self.tracer.carry(Signal(counts, exponent, self._step(merges), self._sources(counts)))
+        shape = counts.shape if shape is None else shape
+        role = min(signal.role for signal in self.inputs) if role is None else role
+        silent = all(signal.silent for signal in self.inputs) if silent is None else silent
+        if role is Role.ATTENTION and not self.semantics.boolean:
+            counts, exponent = (counts.detach() > 0).to(counts.dtype), 0
+        step, sources = self._step(merges), self._sources(shape)
+        return self.tracer.carry(Signal(counts, shape, exponent, step, sources, role, silent))
 
-    def keep(self, input: Tensor, *, shares_memory: bool) -> Tensor:
+    def keep(
+        self, input: Tensor, *, shares_memory: bool, role: Role = Role.VALUE, silent: bool = True
+    ) -> Tensor:
         """A tensor that carries what `input` does.
 
         Args:
             input: One of the arguments.
             shares_memory: The function may return the memory of its input.
+            role: At least this role.
+            silent: The function is zero at zero.
         """
         signal = self.signal(input)
-        kept = Signal(signal.counts, signal.exponent, self._step(), signal.sources)
-        return self.tracer.carry(replace(kept, storage=signal.storage) if shares_memory else kept)
+        kept = replace(
+            signal, step=self._step(), role=max(signal.role, role), silent=signal.silent and silent
+        )
+        return self.tracer.carry(kept if shares_memory else self.tracer.moved(kept))
 
     def rearrange(self, args: Any, kwargs: Any, *, shares_memory: bool = False, permutes: bool = False) -> Any:
         """Run the function itself on the counts: right for whatever moves elements without mixing them.
@@ -107,46 +140,112 @@ class Call:
         """
         if len(self.inputs) != 1:
             raise self.unknown("rearranges more than one activation at once")
+        self.signal(args[0])
         (signal,) = self.inputs
-        result = self.function(*self._on_counts(args), **self._on_counts(kwargs))
         step = self._step()
 
-        def carry(made: Tensor) -> Tensor:
+        def run(counts: Tensor) -> Any:
+            return self.function(*self._with(args, counts), **self._with(kwargs, counts))
+
+        def carry(made: Tensor, shape: torch.Size | None = None) -> Tensor:
+            shape = made.shape if shape is None else shape
             sources = {
-                number: self._permuted(axes, signal.counts, args, kwargs)
-                if permutes
-                else _cut(axes, signal.counts, made)
+                number: self._permuted(axes, signal.shape, args, kwargs) if permutes else _cut(axes, signal.shape, shape)
                 for number, axes in signal.sources.items()
             }
-            moved = Signal(made, signal.exponent, step, sources)
-            return self.tracer.carry(replace(moved, storage=signal.storage) if shares_memory else moved)
+            moved = replace(signal, counts=made, shape=shape, step=step, sources=sources)
+            return self.tracer.carry(moved if shares_memory else self.tracer.moved(moved))
 
-        return replace_tensors(result, carry)
+        if self.folds:
+            return rearranged(run, signal.counts, signal.shape, carry)
+        return replace_tensors(run(signal.counts), carry)
 
     def overwrite(self, target: Tensor, counts: Tensor, exponent: int) -> None:
         """An operation in place: `target` carries something else from now on."""
-        signal = Signal(counts, exponent, self._step(), self._sources(counts))
-        self.tracer.overwrite(target, signal, self)
+        self.tracer.overwrite(target, self.signal(self.emit(counts, exponent, shape=target.shape)), self)
+
+    def unusable(self, like: Tensor, why: str) -> Tensor:
+        """A tensor of the shape of `like` that the model may hold, but not use."""
+        signal = self.tracer.moved(self.signal(like))
+        self.tracer.forbid(signal, why)
+        return self.tracer.carry(signal)
+
+    def fit(self, counts: Tensor, shape: torch.Size) -> Tensor:
+        """Counts broadcast to the number of axes of an activation of shape `shape` and, where none fold, to its sizes."""
+        if self.folds:
+            return counts.reshape([1] * (len(shape) - counts.ndim) + list(counts.shape))
+        return counts.expand(shape)
+
+    def shape_of(self, input: Tensor, *args: Any, **kwargs: Any) -> torch.Size:
+        """The shape that the function gives an activation of the shape of `input`."""
+        made: Tensor = self.function(torch.empty(self.signal(input).shape, device="meta"), *args, **kwargs)
+        return made.shape
+
+    def written_out(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The result of `function`, whose torch functions are followed by the table: for what others compose."""
+        with self.tracer:
+            return function(*args, **kwargs)
+
+    def allowed(self, counts: Tensor, places: Tensor) -> Tensor:
+        """Counts where `places` says so; along a folded axis, if it says so anywhere.
+
+        Args:
+            counts: Of the activation.
+            places: Bool, of a shape that broadcasts to the activation's.
+        """
+        places = places.reshape([1] * (counts.ndim - places.ndim) + list(places.shape))
+        if self.folds:
+            folded = [axis for axis, size in enumerate(places.shape) if counts.shape[axis] == 1 < size]
+            places = places.amax(folded, keepdim=True) if folded else places
+        return counts * places.to(counts.device)
+
+    def steer(self, value: Tensor, control: Tensor, *, kills: bool = True) -> Tensor:
+        """The value, steered element by element by the control.
+
+        Args:
+            value: Carries the paths on.
+            control: Lets them pass.
+            kills: A control that is zero lets nothing pass.
+        """
+        signal, by = self.signal(value), self.signal(control)
+        shape: torch.Size = broadcast_shapes(signal.shape, by.shape)  # type: ignore[no-untyped-call]
+        factor = self.pattern(by if kills else replace(by, silent=False, role=Role.STEERING))
+        counts = signal.counts if factor is None else signal.counts * factor
+        silent = signal.silent or by.silent
+        return self.emit(self.fit(counts, shape), signal.exponent, shape=shape, role=signal.role, silent=silent)
+
+    def pattern(self, control: Signal) -> Tensor | None:
+        """What a control multiplies counts by: 1 where it lets pass, 0 elsewhere; None: 1."""
+        silent = control.silent or control.role is Role.ATTENTION
+        return gate(control.counts, silent=silent, boolean=self.semantics.boolean, switch=self.tracer.switch)
+
+    def attention(self, counts: Tensor, shape: torch.Size, contributions: Tensor | None = None) -> Tensor:
+        """A tensor that steers: `counts` are 1 where it may be read.
+
+        Args:
+            counts: The pattern, of axes of length 1 where folded.
+            shape: Of the activation.
+            contributions: Of what it is made; where it lives, they do (if reachability is sent).
+        """
+        if self.semantics.boolean and contributions is not None and contributions.requires_grad:
+            counts = attached(counts, contributions, self.tracer.switch)
+        return self.emit(counts, 0, shape=shape, role=Role.ATTENTION, silent=False)
 
     def apply(
         self,
         input: Tensor,
         weight: Tensor,
-        spread: Callable[[Tensor, Tensor], Tensor],
+        geometry: Geometry,
         *,
-        groups: int = 1,
-        transposed: bool = False,
-        linear: bool = False,
+        bias: Tensor | None,
     ) -> Tensor:
         """Send the signal through the edges of a layer.
 
         Args:
             input: What arrives.
             weight: The layer's weight.
-            spread: Applies edges to counts.
-            groups: Groups of a convolution.
-            transposed: The weight's axes are (in, out / groups, *kernel).
-            linear: A matrix on the last axis, not a convolution.
+            geometry: How it connects inputs to outputs.
+            bias: The layer's; it starts no paths.
 
         Raises:
             TransformedWeightError: The weight is computed from a parameter.
@@ -155,24 +254,30 @@ class Call:
         tracer = self.tracer
         if tracer.signal(weight) is not None:
             raise self.unknown("has a weight that depends on the input")
-        name, origin = tracer.name_of(weight), tracer.origin(weight)
-        if origin is not None:
-            raise TransformedWeightError(
-                f"{tracer.where()} computes its weight from the parameter '{origin}' before it uses it, so pruned "
-                "zeros would not survive; remove the parametrization, or prune a model without this layer"
-            )
+        tracer.check_untransformed(weight)
+        name, first_row = tracer.part_of(weight)
         signal = self.signal(input)
-        outputs = weight.shape[1] * groups if transposed else weight.shape[0]
-        axis = -1 if linear else signal.counts.ndim - weight.ndim + 1
-        reads = tuple((number, None if axes is None else axes[axis]) for number, axes in signal.sources.items())
-        site = Site(name, weight, groups, transposed, linear, 0, reads)
-        edges = tracer.weigh(site, signal.counts, lambda edges: spread(signal.counts, edges))
-        made = spread(signal.counts, edges)
-        places = signal.counts.numel() // weight.shape[0] if transposed else made.numel() // outputs
-        tracer.sites.append(replace(site, positions=places))
+        reads = tuple(
+            (number, None if axes is None else axes[geometry.axis]) for number, axes in signal.sources.items()
+        )
+        site = Site(name, weight, first_row, geometry, geometry.positions(signal.shape), reads)
+        shape = geometry.output_shape(signal.shape)
+        tracer.sites.append(site)
+        tracer.fingerprint.add(name or (weight.detach() != 0), geometry)
+        if tracer.resolution == "outline":
+            made, exponent = signal.counts.new_ones([1] * len(shape)), 0
+        else:
+            counts = signal.unfolded(geometry.axis)
+            here = geometry.folded(signal.folded)
+            edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
+            made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
+        role = Role.VALUE
+        if signal.role is Role.ATTENTION:
+            role, exponent = Role.ATTENTION, 0
+            made = made if self.semantics.boolean else (made.detach() > 0).to(made.dtype)
         step = tracer.graph.add((signal.step,), name)
-        sources: Mapping[int, Axes] = {} if name is not None else dict.fromkeys(signal.sources)
-        return tracer.carry(Signal(*self.settle(made, signal.exponent), step, sources))
+        sources = {} if name is not None else dict.fromkeys(signal.sources)
+        return tracer.carry(Signal(made, shape, exponent, step, sources, role, silent=bias is None))
 
     def unknown(self, why: str) -> UnknownOperationError:
         """The error for an operation that cannot be counted through."""
@@ -191,43 +296,34 @@ class Call:
             graph.merges.append(Merge((left.step, right.step), live))
         return graph.add(tuple(signal.step for signal in self.inputs))
 
-    def _sources(self, made: Tensor) -> dict[int, Axes]:
+    def _sources(self, shape: torch.Size) -> dict[int, Axes]:
         """Where a mixture of the inputs comes from; axes stay what they are if all agree and no axis is lost."""
         found: dict[int, Axes] = {}
         if any(not signal.sources for signal in self.inputs):
             return found
         for signal in self.inputs:
             for number, axes in signal.sources.items():
-                same = axes is not None and len(axes) == made.ndim
+                same = axes is not None and len(axes) == len(shape)
                 agreed = axes if same and found.get(number, axes) == axes else None
                 found[number] = agreed
         return found
 
-    def _permuted(self, axes: Axes, counts: Tensor, args: Any, kwargs: Any) -> Axes:
+    def _permuted(self, axes: Axes, shape: torch.Size, args: Any, kwargs: Any) -> Axes:
         """Axes in the order that the function brings them to, told from a tensor whose sizes are the axes' numbers."""
         if axes is None:
             return None
-        numbered = torch.empty([number + 2 for number in range(counts.ndim)], device="meta")
-
-        def number(tensor: Tensor) -> Tensor:
-            return tensor if self.tracer.signal(tensor) is None else numbered
-
-        moved = self.function(*replace_tensors(args, number), **replace_tensors(kwargs, number))
+        numbered = torch.empty([number + 2 for number in range(len(shape))], device="meta")
+        moved = self.function(*self._with(args, numbered), **self._with(kwargs, numbered))
         return tuple(axes[size - 2] for size in moved.shape)
 
-    def _on_counts(self, value: Any) -> Any:
-        """`value` with the counts in place of every tensor that carries paths."""
-
-        def counts(tensor: Tensor) -> Tensor:
-            signal = self.tracer.signal(tensor)
-            return tensor if signal is None else signal.counts
-
-        return replace_tensors(value, counts)
+    def _with(self, value: Any, counts: Tensor) -> Any:
+        """`value` with `counts` in place of every tensor that carries paths."""
+        return replace_tensors(value, lambda tensor: counts if self.tracks(tensor) else tensor)
 
 
-def _cut(axes: Axes, before: Tensor, after: Tensor) -> Axes:
+def _cut(axes: Axes, before: torch.Size, after: torch.Size) -> Axes:
     """Axes after a slice, or after a reshape that changes nothing; None once axes are merged, split or lost."""
-    same = axes is not None and before.ndim == after.ndim and before.shape[0] == after.shape[0]
+    same = axes is not None and len(before) == len(after) and before[:1] == after[:1]
     # a slice shortens one axis and leaves the others; a reshape that keeps the number of axes changes two at least
-    shorter = sum(a != b for a, b in zip(before.shape, after.shape, strict=False))
+    shorter = sum(a != b for a, b in zip(before, after, strict=False))
     return axes if same and shorter <= 1 and after.numel() <= before.numel() else None

@@ -62,8 +62,15 @@ class Example:
         return cls(args, kwargs)
 
     def sources(self) -> list[Tensor]:
-        """The floating-point tensors: where paths begin."""
-        return [v for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor) and v.is_floating_point()]
+        """The floating-point tensors: where paths begin. One that holds -inf is a mask, and taken as it is."""
+        return [x for x in self._tensors() if x.is_floating_point() and not bool(torch.isneginf(x).any())]
+
+    def indices(self) -> list[Tensor]:
+        """Tensors of whole numbers: paths begin where an embedding or a layer reads them."""
+        return [x for x in self._tensors() if not x.is_floating_point() and not x.is_complex()]
+
+    def _tensors(self) -> list[Tensor]:
+        return [value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Tensor)]
 
     def replace(self, swap: Mapping[int, Tensor]) -> "Example":
         """The same call with some tensors, known by id, swapped for others."""

@@ -2,17 +2,22 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from nodepath.errors import NonFiniteError
-from nodepath.paths.network import Arrival, Network, dense_edges, log2
+from nodepath.paths.geometry import Geometry
+from nodepath.paths.liveness import live_edges
+from nodepath.paths.network import Arrival, Network, Resolution, log2
 from nodepath.paths.semantics import EXACT, REACH, Semantics
-from nodepath.paths.site import Site, Weigh
+from nodepath.paths.site import Site, Weigh, dense
 
-__all__ = ["Flow", "Reach", "count_paths", "flow", "given", "openings", "reach"]
+__all__ = ["Flow", "Part", "Reach", "flow", "given", "openings", "reach"]
+
+Part = tuple[str, int]
+"""A layer's parameter name and the first of its rows that one use reads: 0 but for the parts of a packed projection."""
 
 
 @dataclass(frozen=True)
@@ -21,137 +26,242 @@ class Flow:
 
     Attributes:
         log2_paths: log2 of the (weighted) number of paths; -inf for none.
-        shares: Parameter name -> share of all paths through each weight, of the weight's shape; zeros without paths.
-        input_shares: Share of all paths that begin at each element of each input.
+        outputs: Parameter name -> share of all paths through each output channel.
+        inputs: Part -> share of all paths through each input channel, into this part.
+        weights: Parameter name -> share of all paths through each weight, of the weight's shape, if asked for.
+        sources: Share of all paths that begin at each element of each input, of axes of length 1 where folded.
     """
 
     log2_paths: float
-    shares: dict[str, Tensor]
-    input_shares: tuple[Tensor, ...]
+    outputs: dict[str, Tensor]
+    inputs: dict[Part, Tensor]
+    weights: dict[str, Tensor]
+    sources: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What lies on a path.
+    """What lies on a path, or steers what does.
 
     Attributes:
         weights: Parameter name -> bool, of the weight's shape.
-        inputs: Bool, of each input's shape.
+        outputs: Parameter name -> bool, of each output channel.
+        inputs: Part -> bool, of each input channel.
+        sources: Bool, of each element of each input, of axes of length 1 where folded.
+        paths: The same without what only steers; itself if nothing does.
     """
 
-    weights: dict[str, Tensor]
-    inputs: tuple[Tensor, ...]
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, Tensor] = field(default_factory=dict)
+    inputs: dict[Part, Tensor] = field(default_factory=dict)
+    sources: tuple[Tensor, ...] = ()
+    paths: "Reach | None" = None
+
+
+class _Shares:
+    """Takes down what share of the paths passes each channel, and each weight if asked."""
+
+    def __init__(self, network: Network, *, weights: bool) -> None:
+        self.layers = network.layers
+        self.with_weights = weights
+        self.outputs: dict[str, Tensor] = {}
+        self.inputs: dict[Part, Tensor] = {}
+        self.weights: dict[str, Tensor] = {}
+
+    def __call__(
+        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
+    ) -> Tensor:
+        pulled = geometry.pull(slope, edges, counts)
+        if site.name is None:
+            return pulled
+        layer = self.layers[site.name]
+        rows = slice(None) if layer.transposed else site.rows
+        if site.name not in self.outputs:
+            self.outputs[site.name] = slope.new_zeros(layer.outputs)
+        self.outputs[site.name][rows] += geometry.by_channel(made * slope)
+        part = site.name, site.first_row
+        through = geometry.by_channel(counts * pulled)
+        self.inputs[part] = self.inputs[part] + through if part in self.inputs else through
+        if self.with_weights:
+            if site.name not in self.weights:
+                self.weights[site.name] = slope.new_zeros(layer.shape)
+            share = geometry.touch(slope, counts)
+            self.weights[site.name][site.rows] += share if edges is None else share * edges
+        return pulled
+
+
+class _Liveness:
+    """Takes down which weights and channels live."""
+
+    def __init__(self, network: Network, *, kept: bool) -> None:
+        self.layers = network.layers
+        self.kept = kept
+        self.found = Reach()
+
+    def __call__(
+        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
+    ) -> Tensor:
+        pulled = geometry.pull(slope, edges, counts)
+        if site.name is None:
+            return pulled
+        layer, found = self.layers[site.name], self.found
+        live = live_edges(geometry, counts, slope)
+        if self.kept and edges is not None:
+            live = live & (edges > 0.5 if edges.is_floating_point() else edges)
+        elif live.shape != site.weight.shape:
+            live = live.expand(site.weight.shape)
+        _add(found.weights, site.name, live, site.rows, layer.shape)
+        ends = geometry.by_channel((made > 0.5) & (slope > 0.5)) > 0
+        _add(found.outputs, site.name, ends, slice(None) if layer.transposed else site.rows, (layer.outputs,))
+        part = site.name, site.first_row
+        starts = geometry.by_channel((counts > 0.5) & (pulled > 0.5)) > 0
+        found.inputs[part] = found.inputs[part] | starts if part in found.inputs else starts
+        return pulled
+
+
+def _add(held: dict[str, Tensor], name: str, value: Tensor, rows: slice, shape: tuple[int, ...]) -> None:
+    """Union with what is held; a part of the rows at a time."""
+    if name not in held:
+        if tuple(value.shape) == shape:
+            held[name] = value
+            return
+        held[name] = value.new_zeros(shape)
+    held[name][rows] |= value
 
 
 @torch.inference_mode(mode=False)
-def flow(network: Network, edges: Mapping[str, Tensor], semantics: Semantics = EXACT) -> Flow:
+def flow(
+    network: Network,
+    edges: Mapping[str, Tensor],
+    semantics: Semantics = EXACT,
+    resolution: Resolution = "pixel",
+    *,
+    weights: bool = True,
+) -> Flow:
     """Send paths through a network whose weights are `edges`.
 
     The number of paths is `R = sum of the outputs` for an input of ones; the share of a weight `w` is
-    `w (dR/dw) / R`, the product of the counts before and after it, over all positions.
+    `w (dR/dw) / R`, the product of the counts before and after it, over all positions; that of a channel the same for
+    its counts.
 
     Args:
         network: The network.
         edges: Parameter name -> edge weights >= 0, of the weight's shape; ones for what is absent.
         semantics: How pooling is read.
+        resolution: Which axes counts have in full.
+        weights: Ask for the share of each weight.
 
     Cost: one forward and one backward pass in float64.
 
     Raises:
         NonFiniteError: Counts within one tensor differ by more than its number range; names the layer.
     """
-    arrival, leaves = _send(network, edges, semantics)
-    if arrival.counts.item() == 0.0:
-        none = tuple(torch.zeros_like(source) for source in arrival.sources)
-        return Flow(-math.inf, {n: torch.zeros_like(e) for n, e in leaves.items()}, none)
-    slopes, source_slopes = _slopes(arrival, leaves)
+    note = _Shares(network, weights=weights)
+    with torch.enable_grad():
+        arrival = network.send(semantics, given(edges), resolution, note)
     total = arrival.counts.detach()
-    shares = {name: edge.detach() * slopes[name] / total for name, edge in leaves.items()}
-    for name, share in shares.items():
-        if not bool(torch.isfinite(share).all()):
-            raise NonFiniteError(
-                f"the counts of the channels before '{name}' differ by more than a factor of 2**1000, which one "
-                "exponent a tensor cannot hold; look at the reachability alone (nodepath.effective)"
-            )
-    return Flow(log2(arrival), shares, tuple(slope / total for slope in source_slopes))
+    if total.item() == 0.0:
+        return Flow(-math.inf, *_no_shares(network, total, weights=weights), tuple(map(torch.zeros_like, arrival.sources)))
+    slopes = _slopes(arrival)
+    outputs, inputs, shares = _no_shares(network, total, weights=weights)
+    for empty, found in ((outputs, note.outputs), (inputs, note.inputs), (shares, note.weights)):
+        for key, share in found.items():
+            empty[key] = share / total  # type: ignore[index]
+            if not bool(torch.isfinite(empty[key]).all()):  # type: ignore[index]
+                name = key if isinstance(key, str) else key[0]
+                raise NonFiniteError(
+                    f"the counts of the channels before '{name}' differ by more than a factor of 2**1000, which one "
+                    "exponent a tensor cannot hold; look at the reachability alone (nodepath.effective)"
+                )
+    return Flow(log2(arrival), outputs, inputs, shares, tuple(slope / total for slope in slopes))
 
 
 @torch.inference_mode(mode=False)
-def reach(network: Network, masks: Mapping[str, Tensor]) -> Reach:
-    """Which kept weights and which inputs lie on an input-output path, at the level of pixels.
+def reach(
+    network: Network, masks: Mapping[str, Tensor], resolution: Resolution = "pixel", *, paths: bool = False
+) -> Reach:
+    """Which kept weights, channels and inputs lie on an input-output path or steer one.
 
     Boolean throughout: no count can overflow, and no weight that carries few paths is called dead.
 
     Args:
         network: The network.
         masks: Parameter name -> bool; all kept for what is absent.
+        resolution: Which axes counts have in full.
+        paths: Tell apart what only steers.
 
-    Cost: one forward and one backward pass in float32.
+    Cost: one forward and one backward pass in float32; with `paths`, where something steers, another backward pass.
     """
-    arrival, leaves = _send(network, masks, REACH)
-    slopes, source_slopes = _slopes(arrival, leaves)
-    live = {name: (edge.detach() > 0.5) & (slopes[name] > 0.5) for name, edge in leaves.items()}
-    return Reach(live, tuple(slope > 0.5 for slope in source_slopes))
+    return _live(network, masks, resolution, kept=True, paths=paths)
 
 
-@torch.inference_mode(mode=False)
-def openings(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Which weights, kept or not, would lie on a path if they were kept and nothing else changed.
+def openings(network: Network, masks: Mapping[str, Tensor], resolution: Resolution = "pixel") -> dict[str, Tensor]:
+    """Which weights, kept or not, would lie on a path or steer one if they were kept and nothing else changed.
 
     Args:
         network: The network.
         masks: Parameter name -> bool; all kept for what is absent.
+        resolution: Which axes counts have in full.
 
     Cost: as `reach`.
     """
-    arrival, leaves = _send(network, masks, REACH)
-    slopes, _ = _slopes(arrival, leaves)
-    return {name: slopes[name] > 0.5 for name in leaves}
+    return _live(network, masks, resolution, kept=False, paths=False).weights
 
 
-def count_paths(network: Network, masks: Mapping[str, Tensor], semantics: Semantics = EXACT) -> float:
-    """log2 of the number of paths: a forward pass alone.
-
-    Args:
-        network: The network.
-        masks: Parameter name -> bool; all kept for what is absent.
-        semantics: How pooling is read.
-    """
-    with torch.no_grad():
-        return log2(network.send(semantics, given(masks)))
+@torch.inference_mode(mode=False)
+def _live(network: Network, masks: Mapping[str, Tensor], resolution: Resolution, *, kept: bool, paths: bool) -> Reach:
+    note = _Liveness(network, kept=kept)
+    with torch.enable_grad():
+        arrival = network.send(REACH, given(masks), resolution, note)
+    switch = arrival.tracer.switch
+    apart = paths and switch.used
+    sources = _slopes(arrival, again=apart)
+    everything = _completed(network, note.found, sources)
+    if not apart:
+        return everything
+    note.found, switch.open = Reach(), False
+    only_paths = _completed(network, note.found, _slopes(arrival))
+    return Reach(everything.weights, everything.outputs, everything.inputs, everything.sources, only_paths)
 
 
 def given(edges: Mapping[str, Tensor]) -> Weigh:
     """Edges by parameter name; what is absent is dense."""
 
-    def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
+    def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
         if site.name is not None and site.name in edges:
-            return edges[site.name].to(counts)
-        return dense_edges(site, counts, spread)
+            return edges[site.name][site.rows].to(counts.device)
+        return dense(site, counts, spread)
 
     return weigh
 
 
-def _send(network: Network, edges: Mapping[str, Tensor], semantics: Semantics) -> tuple[Arrival, dict[str, Tensor]]:
-    dtype = semantics.dtype(network.device)
-    leaves = {
-        name: (
-            edges[name].detach().to(network.device, dtype, copy=True)
-            if name in edges
-            else torch.ones(layer.shape, device=network.device, dtype=dtype)
-        ).requires_grad_()
-        for name, layer in network.layers.items()
-    }
-    with torch.enable_grad():
-        return network.send(semantics, given(leaves)), leaves
-
-
-def _slopes(arrival: Arrival, leaves: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Derivatives of the sum of the outputs in each edge and in each input; zeros where nothing depends."""
-    wanted = [*leaves.values(), *arrival.sources]
+def _slopes(arrival: Arrival, *, again: bool = False) -> list[Tensor]:
+    """Derivatives of the sum of the outputs in each input; zeros where nothing depends. Layers are noted on the way."""
     if not arrival.counts.requires_grad:
-        slopes = [torch.zeros_like(value) for value in wanted]
-    else:
-        found = torch.autograd.grad(arrival.counts, wanted, allow_unused=True)
-        slopes = [torch.zeros_like(v) if slope is None else slope for v, slope in zip(wanted, found, strict=True)]
-    return dict(zip(leaves, slopes, strict=False)), slopes[len(leaves) :]
+        return [torch.zeros_like(source) for source in arrival.sources]
+    found = torch.autograd.grad(arrival.counts, arrival.sources, allow_unused=True, retain_graph=again)
+    return [torch.zeros_like(s) if slope is None else slope for s, slope in zip(arrival.sources, found, strict=True)]
+
+
+def _completed(network: Network, found: Reach, sources: list[Tensor]) -> Reach:
+    """With all layers, also those that no liveness came back to, in the order of use."""
+    none = torch.zeros((), dtype=torch.bool, device=network.device)
+    weights, outputs, inputs = {}, {}, {}
+    for name, layer in network.layers.items():
+        weights[name] = found.weights.get(name, none.expand(layer.shape))
+        outputs[name] = found.outputs.get(name, none.expand(layer.outputs))
+        for first_row in layer.first_rows:
+            inputs[name, first_row] = found.inputs.get((name, first_row), none.expand(layer.inputs))
+    return Reach(weights, outputs, inputs, tuple(slope > 0.5 for slope in sources))
+
+
+def _no_shares(
+    network: Network, like: Tensor, *, weights: bool
+) -> tuple[dict[str, Tensor], dict[Part, Tensor], dict[str, Tensor]]:
+    none = like.new_zeros(())
+    layers = network.layers.items()
+    return (
+        {name: none.expand(layer.outputs) for name, layer in layers},
+        {(name, row): none.expand(layer.inputs) for name, layer in layers for row in layer.first_rows},
+        {name: none.expand(layer.shape) for name, layer in layers} if weights else {},
+    )

@@ -27,6 +27,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(seeded(0))
         stack.enter_context(torch.inference_mode(mode=False))
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)  # a kernel that runs a whole block in one
         stack.enter_context(torch.set_grad_enabled(slopes))  # leaving inference mode would switch gradients on
         if "torch._dynamo" in sys.modules:  # else nothing can be compiled, and importing it takes seconds
             stack.enter_context(torch.compiler.set_stance("force_eager"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+
 __all__ = ["Layer"]
 
 
@@ -18,7 +19,8 @@ class Layer:
         groups: Groups of a convolution; 1 for a Linear.
         transposed: See `shape`.
         linear: A matrix on the last axis, not a convolution.
-        positions: How often each weight is used in one forward pass of one sample.
+        rows: Rows of each part: of the packed in-projection of attention, those of q, k and v; else one part.
+        positions: How often each weight of a part is used in one forward pass of one sample.
         shortcut: A projection shortcut: alone on its side of a residual add, beside at least two layers in sequence.
     """
 
@@ -27,8 +29,14 @@ class Layer:
     groups: int
     transposed: bool
     linear: bool
-    positions: int
+    rows: tuple[int, ...]
+    positions: tuple[int, ...]
     shortcut: bool
+
+    @property
+    def first_rows(self) -> tuple[int, ...]:
+        """The first row of each part."""
+        return tuple(sum(self.rows[:i]) for i in range(len(self.rows)))
 
     @property
     def size(self) -> int:
@@ -37,18 +45,31 @@ class Layer:
 
     @property
     def inputs(self) -> int:
-        """Number of input channels."""
+        """Number of input channels (of each part)."""
         return self.shape[0] if self.transposed else self.shape[1] * self.groups
 
     @property
     def outputs(self) -> int:
-        """Number of output channels."""
+        """Number of output channels, of all parts."""
         return self.shape[1] * self.groups if self.transposed else self.shape[0]
 
     @property
     def cells(self) -> int:
         """Number of weights in one kernel; 1 for a Linear."""
         return math.prod(self.shape[2:])
+
+    def macs(self, kept: Tensor) -> int:
+        """Multiply-adds of one sample that the kept weights take.
+
+        Args:
+            kept: Bool, of the weight's shape.
+        """
+        return sum(int(part.sum()) * n for part, n in zip(kept.split(self.rows), self.positions, strict=True))
+
+    @property
+    def dense_macs(self) -> int:
+        """Multiply-adds of one sample that all weights take."""
+        return self.size // self.shape[0] * sum(r * n for r, n in zip(self.rows, self.positions, strict=True))
 
     def kernels(self, values: Tensor) -> Tensor:
         """View one value a weight as (groups, out / groups, in / groups, cells)."""
@@ -61,11 +82,3 @@ class Layer:
     def weights(self, kernels: Tensor) -> Tensor:
         """The inverse of `kernels`."""
         return (kernels.transpose(1, 2) if self.transposed else kernels).reshape(self.shape)
-
-    def by_output(self, values: Tensor) -> Tensor:
-        """Sums of one value a weight over what each output channel reads: (out,)."""
-        return self.kernels(values).sum(dim=(2, 3)).flatten()
-
-    def by_input(self, values: Tensor) -> Tensor:
-        """Sums of one value a weight over what each input channel feeds: (in,)."""
-        return self.kernels(values).sum(dim=(1, 3)).flatten()

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +11,14 @@ from torch import Tensor, nn
 from nodepath.errors import ArgumentError, MaskMismatchError
 from nodepath.masks import MaskSet
 from nodepath.paths.example import ExampleInput
-from nodepath.paths.flow import count_paths, flow, reach
-from nodepath.paths.network import Network
+from nodepath.paths.flow import flow, reach
+from nodepath.paths.network import Network, Resolution
 from nodepath.paths.nodes import NodeGroup, convention_named, node_groups
 from nodepath.paths.semantics import EXACT, PAPER
 from nodepath.paths.topology import LayerTopology, Topology
 from nodepath.registry import nearest
 
-__all__ = ["effective", "matched", "measure", "measure_network"]
+__all__ = ["effective", "matched", "measure", "measure_network", "resolution_named"]
 
 
 def measure(
@@ -41,13 +42,15 @@ def measure(
         masks: What is kept; None: all. What it does not name counts as dense.
         convention: Which nodes count, and how max pooling is read. "exact": output channels of each prunable layer and
             input channels of the network; max pooling connects its whole window. "paper": as in the papers.
-        resolution: "pixel": paths run from pixel to pixel, as in the papers. "channel" is not there yet.
+        resolution: "pixel": paths run from pixel to pixel, as in the papers. "channel": from channel to channel, a
+            kernel with m kept cells being m parallel edges; pixels and tokens are one, so the image size costs nothing.
 
     Returns:
         Paths, nodes and everything derived from them, in all and by layer.
 
-    Cost: two forward and backward passes (numbers in float64, reachability in float32) and one or two forward passes
-    for the dense network.
+    Cost: two forward and backward passes (numbers in float64, reachability in float32), another backward pass where
+    something steers, and once for a model a forward pass of the dense network, in which one channel stands for all of
+    a layer. In channel resolution each is one pass over the masks.
 
     Raises:
         MaskMismatchError: A mask that names no prunable weight of this model, or has another shape.
@@ -59,18 +62,20 @@ def measure(
         "Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective" (OpenReview nqoxB03tzi);
         effective sparsity: Vysogorets & Kempe, arXiv:2107.02306.
     """
-    if resolution != "pixel":
-        raise ArgumentError(f"resolution is '{resolution}'; so far there is 'pixel' alone")
-    return measure_network(Network(model, x), masks, convention=convention)
+    convention_named(convention), resolution_named(resolution)
+    return measure_network(Network(model, x), masks, convention=convention, resolution=resolution)
 
 
-def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor]) -> MaskSet:
-    """The same masks without the weights that lie on no path from an input to an output.
+def effective(
+    model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], *, resolution: str = "pixel"
+) -> MaskSet:
+    """The same masks without the weights that neither lie on a path from an input to an output nor steer one.
 
     Args:
         model: Any module; left as it was.
         x: Example input, see `measure`.
         masks: What is kept. What it does not name counts as dense.
+        resolution: See `measure`.
 
     Returns:
         Masks of the same names, each a subset.
@@ -78,59 +83,82 @@ def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor]) ->
     Raises:
         MaskMismatchError: See `measure`, as for the other errors.
     """
+    chosen = resolution_named(resolution)
     network = Network(model, x)
-    live = reach(network, matched(network, masks)).weights
+    live = reach(network, matched(network, masks), chosen).weights
     metadata = dict(masks.metadata) if isinstance(masks, MaskSet) else {}
     return MaskSet({name: live[name].to(mask.device) for name, mask in masks.items()}, metadata)
 
 
 def measure_network(
-    network: Network, masks: Mapping[str, Tensor] | None = None, *, convention: str = "exact"
+    network: Network,
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    convention: str = "exact",
+    resolution: str = "pixel",
 ) -> Topology:
     """`measure`, for a network that has been read already."""
-    chosen = convention_named(convention)
+    chosen, grain = convention_named(convention), resolution_named(resolution)
     semantics = EXACT if chosen == "exact" else PAPER
     masks = matched(network, masks or {})
-    alive = reach(network, masks)
-    carried = flow(network, alive.weights, semantics)  # dead ends would only widen the range of the counts
+    alive = reach(network, masks, grain, paths=True)
+    # dead ends would only widen the range of the counts
+    cleaned = {name: live for name, live in alive.weights.items() if name in masks}
+    carried = flow(network, cleaned, semantics, grain, weights=False)
     groups: dict[str, list[NodeGroup]] = defaultdict(list)
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)
     everything = [group for several in groups.values() for group in several]
     widths = [_effective_width(group.shares) for group in everything]
-    dense = network.dense_log2_paths if chosen == "exact" else count_paths(network, {}, semantics)
     layers = []
     for name, layer in network.layers.items():
-        kept = int(masks[name].sum()) if name in masks else layer.size
-        live = int(alive.weights[name].sum())
+        live = alive.weights[name]
+        steering = 0 if alive.paths is None else int((live & ~alive.paths.weights[name]).sum())
+        here = groups[name]
         layers.append(
             LayerTopology(
                 name=name,
                 shape=layer.shape,
                 prunable=layer.size,
-                kept=kept,
-                effective=live,
-                nodes=sum(int(group.effective.sum()) for group in groups[name]),
-                all_nodes=sum(len(group.effective) for group in groups[name]),
-                effective_width=sum(_effective_width(group.shares) for group in groups[name]),
-                macs=kept * layer.positions,
-                effective_macs=live * layer.positions,
-                dense_macs=layer.size * layer.positions,
+                kept=int(masks[name].sum()) if name in masks else layer.size,
+                effective=int(live.sum()),
+                control=steering,
+                nodes=sum(int(group.effective.sum()) for group in here),
+                control_nodes=sum(int((group.effective & ~group.on_path).sum()) for group in here),
+                all_nodes=sum(len(group.effective) for group in here),
+                effective_width=sum(_effective_width(group.shares) for group in here),
+                path_share=carried.outputs[name].sum().item(),
+                macs=layer.macs(masks[name]) if name in masks else layer.dense_macs,
+                effective_macs=layer.macs(live),
+                dense_macs=layer.dense_macs,
                 shortcut=layer.shortcut,
             )
         )
     return Topology(
         convention=chosen,
+        resolution=grain,
         log10_paths=carried.log2_paths * math.log10(2),
-        dense_log10_paths=dense * math.log10(2),
+        dense_log10_paths=network.dense_log2_paths(semantics, grain) * math.log10(2),
         nodes=sum(int(group.effective.sum()) for group in everything),
         dense_nodes=sum(len(group.effective) for group in everything),
+        control_nodes=sum(int((group.effective & ~group.on_path).sum()) for group in everything),
         effective_width=sum(widths),
         log_effective_widths=sum(math.log(width) for width in widths if width > 0),
         layers=tuple(layers),
         unused=network.unused,
         tied=tuple(sorted(network.tied)),
     )
+
+
+def resolution_named(name: str) -> Resolution:
+    """Check a resolution's name.
+
+    Raises:
+        ArgumentError: Neither "pixel" nor "channel".
+    """
+    if name not in get_args(Resolution):
+        raise ArgumentError(f"resolution is '{name}'; choose 'pixel' or 'channel'")
+    return name  # type: ignore[return-value]
 
 
 def matched(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,11 +2,13 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from itertools import pairwise
+from typing import Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +28,18 @@ from nodepath.paths.graph import projection_shortcuts
 from nodepath.paths.guard import evaluating
 from nodepath.paths.layer import Layer
 from nodepath.paths.nested import tensors_in
-from nodepath.paths.semantics import EXACT, Semantics
-from nodepath.paths.site import Site, Weigh
-from nodepath.paths.tracer import PathTracer
+from nodepath.paths.semantics import EXACT, REACH, Semantics
+from nodepath.paths.signal import Role
+from nodepath.paths.site import Note, Site, Weigh, dense
+from nodepath.paths.tracer import Grain, PathTracer
 from nodepath.paths.where import running_module
 
-__all__ = ["Arrival", "Network"]
+__all__ = ["Arrival", "Network", "Resolution"]
+
+Resolution = Literal["pixel", "channel"]
+
+_DENSE: MutableMapping[nn.Module, dict[tuple[bytes, Semantics, str], float]] = WeakKeyDictionary()
+"""log2 of dense path counts; a model that takes other steps has another fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Arrival:
     Attributes:
         counts: Mantissa of the sum over all outputs, a scalar that can be differentiated.
         exponent: The sum is `counts * 2**exponent`.
-        sources: The inputs, ones, that require grad.
+        sources: The inputs, ones, that require grad; of axes of length 1 where folded.
         tracer: Of the forward pass: its graph and sites.
     """
 
@@ -61,9 +69,8 @@ class Network:
 
     Attributes:
         layers: Parameter name -> layer, in the order of first use.
-        unused: Weights of Linear and convolution layers that the forward pass never uses.
+        unused: Weights of Linear and convolution layers that the forward pass never uses, or on constants alone.
         tied: Linear weights that an embedding owns; they are not prunable.
-        dense_log2_paths: log2 of the number of paths with all weights, exact semantics.
 
     Raises:
         NothingPrunableError: The forward pass uses no Linear or convolution weight.
@@ -83,16 +90,13 @@ class Network:
                 raise InputMismatchError(f"parameter '{name}' has no shape yet; run the model once on an example input")
         self.device = next(iter(parameters.values()), torch.zeros(())).device
         self.example = Example.of(x).to(self.device)
-        if not self.example.sources():
-            raise ArgumentError("example input holds no floating-point tensor, so no path can begin; pass one")
         embedded = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
         with torch.no_grad():
-            dense = self.send(EXACT, dense_edges)
-        self._dense = dense
-        self.layers = _layers(dense.tracer)
-        self.tied = frozenset(self._tied[id(s.weight)] for s in dense.tracer.sites if id(s.weight) in self._tied)
+            self._outline = self.send(REACH, dense, "outline").tracer
+        self.layers = _layers(self._outline)
+        self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
         self.unused = _unused(self.model, self.layers, self.tied)
         if not self.layers:
             raise NothingPrunableError(
@@ -100,10 +104,18 @@ class Network:
                 "weight; check that the example input takes the way of real data"
             )
 
-    @property
-    def dense_log2_paths(self) -> float:
-        """Log2 of the number of paths with all weights, exact semantics; -inf for none."""
-        return log2(self._dense)
+    def dense_log2_paths(self, semantics: Semantics = EXACT, resolution: Resolution = "pixel") -> float:
+        """Log2 of the number of paths with all weights; -inf for none.
+
+        Cost: one forward pass in float64, in which one channel stands for all of a layer; none if a network of the
+        same model whose forward pass takes the same steps was asked before.
+        """
+        known = _DENSE.setdefault(self.model, {})
+        key = (self._outline.fingerprint.digest, semantics, resolution)
+        if key not in known:
+            with torch.no_grad():
+                known[key] = log2(self.send(semantics, dense, resolution))
+        return known[key]
 
     @cached_property
     def prunable(self) -> int:
@@ -117,13 +129,13 @@ class Network:
         Image channels for convolutions, features for a Linear that reads them on an axis of their own, and each unit
         where the first prunable layer reads a flattened input.
         """
-        found: list[set[int | None]] = [set() for _ in self._dense.sources]
-        for site in self._dense.tracer.sites:
+        found: list[set[int | None]] = [set() for _ in self._outline.sources]
+        for site in self._outline.sites:
             for number, axis in site.reads if site.name is not None else ():
                 found[number].add(axis)
         return tuple(
-            axes.pop() if len(axes) == 1 else None if axes else min(1, source.ndim - 1)
-            for axes, source in zip(found, self._dense.sources, strict=True)
+            axes.pop() if len(axes) == 1 else None if axes else min(1, len(shape) - 1)
+            for axes, shape in zip(found, self._outline.source_shapes, strict=True)
         )
 
     def weights(self) -> dict[str, Tensor]:
@@ -131,34 +143,49 @@ class Network:
         parameters = dict(self.model.named_parameters())
         return {name: parameters[name].detach() for name in self.layers}
 
-    def send(self, semantics: Semantics, weigh: Weigh) -> Arrival:
+    def send(
+        self, semantics: Semantics, weigh: Weigh, resolution: Grain = "pixel", note: Note | None = None
+    ) -> Arrival:
         """One forward pass of path counts.
 
         Args:
             semantics: What is sent.
             weigh: Gives the edges of each layer as the signal reaches it.
+            resolution: Which axes counts have in full.
+            note: Takes down what passes the layers, when the slopes come back.
         """
-        inputs = self.example.sources()
+        sources = self.example.sources()
+        dtype = sources[0].dtype if sources else torch.get_default_dtype()
+        channels = self.input_axes if resolution == "channel" else ()
         with evaluating(self.model):
-            tracer = PathTracer(self.model, semantics, self._names, weigh, inputs[0].dtype)
-            swap = {id(x): tracer.source(x.shape, self.device) for x in inputs}
+            tracer = PathTracer(
+                self.model, semantics, self._names, weigh, dtype, resolution=resolution, channels=channels, note=note
+            )
+            swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
+            swap |= {id(x): tracer.index(x) for x in self.example.indices()}
             example = self.example.replace(swap)
             with explaining(self.model), tracer:
                 outputs = self.model(*example.args, **example.kwargs)
             signals = [signal for signal in map(tracer.signal, tensors_in(outputs)) if signal is not None]
+            carrying = [signal for signal in signals if signal.role is not Role.ATTENTION]
+            if signals and not carrying:
+                raise UnknownOperationError(
+                    f"the output of {type(self.model).__name__} is a product of two activations, and nothing tells which "
+                    "of them carries the paths; mark the other one with nodepath.paths.control (see docs/paths.md)"
+                )
             if not signals:
                 raise NoPathError(
                     f"no output of {type(self.model).__name__} depends on the example input; its forward pass must "
                     "return tensors that do, plain or in lists, tuples, dicts or dataclasses"
                 )
-            if any(map(tracer.is_stale, signals)):
+            if any(map(tracer.unreadable, carrying)):
                 raise UnknownOperationError(
                     f"the output of {type(self.model).__name__} lies in memory that was written in place through a "
                     "view; return what was written, or write out of place"
                 )
-            exponent = max((signal.exponent for signal in signals), default=0)
+            exponent = max(signal.exponent for signal in carrying)
             total = torch.zeros((), dtype=semantics.dtype(self.device), device=self.device)
-            for signal in signals:
+            for signal in carrying:
                 total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
         return Arrival(total, exponent, tuple(tracer.sources), tracer)
 
@@ -167,14 +194,6 @@ def log2(arrival: Arrival) -> float:
     """Log2 of a count; -inf for zero."""
     counts = arrival.counts.item()
     return math.log2(counts) + arrival.exponent if counts > 0 else -math.inf
-
-
-def dense_edges(site: Site, counts: Tensor, spread: Any) -> Tensor:
-    """Every weight is an edge; of a fixed filter, those that are not zero."""
-    del spread
-    if site.name is None and not isinstance(site.weight, nn.Parameter):
-        return (site.weight.detach() != 0).to(counts)
-    return counts.new_ones(site.weight.shape)
 
 
 @contextmanager
@@ -198,19 +217,23 @@ def explaining(model: nn.Module) -> Iterator[None]:
 
 def _layers(tracer: PathTracer) -> dict[str, Layer]:
     shortcuts = projection_shortcuts(tracer.graph)
-    layers: dict[str, Layer] = {}
+    by_name: dict[str, list[Site]] = {}
     for site in tracer.sites:
-        if site.name is None:
-            continue
-        positions = site.positions + (layers[site.name].positions if site.name in layers else 0)
-        layers[site.name] = Layer(
-            name=site.name,
-            shape=tuple(site.weight.shape),
-            groups=site.groups,
-            transposed=site.transposed,
-            linear=site.linear,
-            positions=positions,
-            shortcut=site.name in shortcuts,
+        if site.name is not None:
+            by_name.setdefault(site.name, []).append(site)
+    layers = {}
+    for name, sites in by_name.items():
+        shape, geometry = tracer.shape_of(name), sites[0].geometry
+        starts = sorted({0, *(site.first_row for site in sites)})
+        layers[name] = Layer(
+            name=name,
+            shape=shape,
+            groups=geometry.groups,
+            transposed=geometry.transposed,
+            linear=geometry.linear,
+            rows=tuple(end - start for start, end in pairwise([*starts, shape[0]])),
+            positions=tuple(sum(s.positions for s in sites if start in s.row_range) for start in starts),
+            shortcut=name in shortcuts,
         )
     return layers
 
@@ -218,4 +241,7 @@ def _layers(tracer: PathTracer) -> dict[str, Layer]:
 def _unused(model: nn.Module, layers: Mapping[str, Layer], tied: frozenset[str]) -> tuple[str, ...]:
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
     owned = {id(m.weight) for m in model.modules() if isinstance(m, kinds)}
+    for module in model.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            owned |= {id(w) for w in module.parameters(recurse=False) if w.ndim == 2}
     return tuple(n for n, p in model.named_parameters() if id(p) in owned and n not in layers and n not in tied)

@@ -24,12 +24,14 @@ class NodeGroup:
 
     Attributes:
         owner: The layer that they are counted with, or `INPUT`.
-        effective: Which of them lie on a path, bool (nodes,).
+        effective: Which of them lie on a path or steer one, bool (nodes,).
+        on_path: Which of them lie on a path, bool (nodes,).
         shares: Each one's share of all paths (nodes,).
     """
 
     owner: str
     effective: Tensor
+    on_path: Tensor
     shares: Tensor
 
 
@@ -49,18 +51,27 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
 
     - `exact`: each output channel of each prunable layer, and each input channel of the network, once.
     - `paper`: input channels of each convolution that is not a projection shortcut, inputs and outputs of each Linear.
+
+    The parts of a packed in-projection (q, k, v) are layers of their own.
     """
-    inputs: Mapping[bool, str] = {True: "by_input", False: "by_output"}
+    paths = reach.paths or reach
     if convention == "exact":
-        for axis, live, share in zip(network.input_axes, reach.inputs, flow.input_shares, strict=True):
-            yield NodeGroup(INPUT, _by_channel(live.double(), axis) > 0, _by_channel(share, axis))
+        every = zip(network.input_axes, reach.sources, paths.sources, flow.sources, strict=True)
+        for axis, live, on_path, share in every:
+            bits = (_by_channel(which.double(), axis) > 0 for which in (live, on_path))
+            yield NodeGroup(INPUT, *bits, _by_channel(share, axis))
     for name, layer in network.layers.items():
-        sides = [False] if convention == "exact" else [True, False] if layer.linear else [True]
         if convention == "paper" and layer.shortcut:
             continue
-        for side in sides:
-            gather = getattr(layer, inputs[side])
-            yield NodeGroup(name, gather(reach.weights[name].float()) > 0, gather(flow.shares[name]))
+        if convention == "paper":
+            for row in layer.first_rows:
+                part = name, row
+                yield NodeGroup(name, reach.inputs[part], paths.inputs[part], flow.inputs[part])
+        if convention == "exact" or layer.linear:
+            sizes = layer.rows if len(layer.rows) > 1 else [layer.outputs]
+            outputs = (held[name].split(sizes) for held in (reach.outputs, paths.outputs, flow.outputs))
+            for group in zip(*outputs, strict=True):
+                yield NodeGroup(name, *group)
 
 
 def _by_channel(values: Tensor, axis: int | None) -> Tensor:

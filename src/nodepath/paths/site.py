@@ -4,21 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-__all__ = ["Site", "Weigh"]
+from nodepath.paths.geometry import Geometry
+
+__all__ = ["Note", "Site", "Weigh", "dense"]
 
 
 @dataclass(frozen=True)
 class Site:
-    """One use of a weight by a forward pass.
+    """One use of a weight, or of some of its rows, by a forward pass.
 
     Attributes:
         name: The weight's parameter name, or None for a fixed filter or a weight tied to an embedding.
-        weight: The model's own tensor.
-        groups: Groups of a convolution; 1 for a linear layer.
-        transposed: The weight's axes are (in, out / groups, *kernel).
-        linear: A matrix on the last axis, not a convolution.
+        weight: The model's own tensor; of the packed in-projection of attention, the rows that are used here.
+        first_row: The first row of the parameter that is used here.
+        geometry: How the weight connects inputs and outputs.
         positions: At how many places each weight is used: output positions, or input positions if transposed.
         reads: What its input channels are in the network's inputs, if no prunable layer lies between: pairs of a
             source's number and the axis of that source, None where each unit is a channel. Empty otherwise.
@@ -26,21 +28,57 @@ class Site:
 
     name: str | None
     weight: Tensor
-    groups: int
-    transposed: bool
-    linear: bool
+    first_row: int
+    geometry: Geometry
     positions: int
     reads: tuple[tuple[int, int | None], ...]
+
+    @property
+    def rows(self) -> slice:
+        """Which rows of the parameter are used here."""
+        return slice(self.first_row, self.first_row + self.weight.shape[0])
+
+
+    @property
+    def row_range(self) -> range:
+        """The same as numbers."""
+        return range(self.first_row, self.first_row + self.weight.shape[0])
 
 
 class Weigh(Protocol):
     """Gives the edges of a layer when the signal reaches it."""
 
-    def __call__(self, site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor:
-        """Edges of the weight's shape.
+    def __call__(self, site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Edges of the shape of the site's weight; None: all.
 
         Args:
             site: Where.
             counts: The mantissas that arrive.
             spread: Applies edges to `counts`.
         """
+
+
+class Note(Protocol):
+    """Takes down what passes a layer, when the slopes come back."""
+
+    def __call__(
+        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
+    ) -> Tensor:
+        """Return the slope in each of the counts.
+
+        Args:
+            site: Where.
+            geometry: The site's, on the axes that counts have.
+            edges: Of the shape of the site's weight; None: all.
+            counts: What arrives.
+            made: What leaves.
+            slope: Of the sum of the outputs, in each element of `made`.
+        """
+
+
+def dense(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
+    """Every weight is an edge; of a fixed filter, those that are not zero."""
+    del spread
+    if site.name is None and not isinstance(site.weight, nn.Parameter):
+        return (site.weight.detach() != 0).to(counts.device, torch.bool)
+    return None

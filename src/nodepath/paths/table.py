@@ -1,7 +1,7 @@
 """The table: for each torch function, the rule that says what it does to paths."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -9,25 +9,30 @@ from torch import Tensor
 
 from nodepath.errors import ArgumentError
 
-__all__ = ["Rule", "register", "rule_for"]
+__all__ = ["Rule", "begins_paths", "register", "rule_for"]
 
 Rule = Callable[..., Any]
-"""Called as `rule(call, *args, **kwargs)` with the arguments of the torch function; see `tracer.Call`."""
+"""Called as `rule(call, *args, **kwargs)` with the arguments of the torch function; see `call.Call`."""
 
 R = TypeVar("R", bound=Rule)
 
 _RULES: dict[Any, Rule] = {}
-_OPERATORS = {"abs", "add", "div", "getitem", "mul", "neg", "pow", "sub", "truediv"}
+_BEGINNINGS: dict[Any, Literal["before", "after"]] = {}
+_OPERATORS = set("abs add and div eq floordiv ge getitem gt invert le lt matmul mul ne neg or pow sub truediv".split())
 _NAMESPACES = (torch, Tensor, F, torch.special)
 
 
-def register(*functions: str | Callable[..., Any]) -> Callable[[R], R]:
+def register(
+    *functions: str | Callable[..., Any], begins: Literal["before", "after"] | None = None
+) -> Callable[[R], R]:
     """Decorator: declare what torch functions do to paths.
 
     Args:
         functions: Functions, or names. A name stands for every function of that name in `torch`,
             `torch.Tensor`, `torch.nn.functional` and `torch.special`, its in-place form `name_` and, for
             operators, `__name__`, `__iname__` and `__rname__` included.
+        begins: If their first argument is an input that is no floating-point number (token ids), paths begin at its
+            elements ("before") or at those of the result ("after").
 
     Raises:
         ArgumentError: A name that torch does not know, or a function that has a rule already.
@@ -41,6 +46,8 @@ def register(*functions: str | Callable[..., Any]) -> Callable[[R], R]:
             for each in known:
                 if _RULES.setdefault(each, rule) is not rule:
                     raise ArgumentError(f"{each} has a rule already: '{_RULES[each].__name__}'")
+                if begins is not None:
+                    _BEGINNINGS[each] = begins
         return rule
 
     return file
@@ -55,6 +62,11 @@ def _named(name: str) -> list[Any]:
             if callable(function) and not isinstance(function, type):
                 found.append(function)
     return found
+
+
+def begins_paths(function: Any) -> Literal["before", "after"] | None:
+    """Where paths begin if the function's first argument is an input that is no floating-point number."""
+    return _BEGINNINGS.get(function)
 
 
 def rule_for(function: Any) -> Rule | None:

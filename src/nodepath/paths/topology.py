@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from nodepath.paths.network import Resolution
 from nodepath.paths.nodes import Convention
 
 __all__ = ["LayerTopology", "Topology"]
@@ -18,10 +19,13 @@ class LayerTopology:
         shape: The weight's shape.
         prunable: Number of weights.
         kept: Weights that the mask keeps.
-        effective: Kept weights on some input-output path.
+        effective: Kept weights that lie on an input-output path or steer one.
+        control: Those of them that only steer.
         nodes: Effective nodes that the convention counts with this layer.
+        control_nodes: Those of them that only steer.
         all_nodes: All nodes that it counts with this layer.
         effective_width: exp of the entropy of those nodes' shares of all paths; 0 if no path passes.
+        path_share: Share of all paths that pass the layer; a path that passes it twice counts twice.
         macs: Multiply-adds of one sample that the kept weights take.
         effective_macs: The same for the effective weights.
         dense_macs: The same for all weights.
@@ -33,9 +37,12 @@ class LayerTopology:
     prunable: int
     kept: int
     effective: int
+    control: int
     nodes: int
+    control_nodes: int
     all_nodes: int
     effective_width: float
+    path_share: float
     macs: int
     effective_macs: int
     dense_macs: int
@@ -53,10 +60,12 @@ class Topology:
 
     Attributes:
         convention: Which nodes count, and how max pooling is read: "exact" or "paper".
+        resolution: "pixel" or "channel".
         log10_paths: log10 of the number of effective paths; -inf for none.
         dense_log10_paths: The same with all weights.
         nodes: Effective nodes.
         dense_nodes: All nodes.
+        control_nodes: Effective nodes that steer paths and carry none.
         effective_width: Sum over the layers of exp(entropy of their nodes' shares of all paths).
         log_effective_widths: Sum over the layers of log(effective width), natural logarithm.
         layers: One entry a prunable layer, in the order of use.
@@ -65,10 +74,12 @@ class Topology:
     """
 
     convention: Convention
+    resolution: Resolution
     log10_paths: float
     dense_log10_paths: float
     nodes: int
     dense_nodes: int
+    control_nodes: int
     effective_width: float
     log_effective_widths: float
     layers: tuple[LayerTopology, ...]
@@ -110,8 +121,13 @@ class Topology:
 
     @property
     def effective(self) -> int:
-        """Kept weights on some input-output path."""
+        """Kept weights that lie on an input-output path or steer one."""
         return sum(layer.effective for layer in self.layers)
+
+    @property
+    def control(self) -> int:
+        """Effective weights that steer paths and carry none."""
+        return sum(layer.control for layer in self.layers)
 
     @property
     def sparsity(self) -> float:
@@ -141,8 +157,9 @@ class Topology:
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON; -inf and NaN become null."""
         names = (
-            "convention log10_paths dense_log10_paths path_ratio nodes dense_nodes node_ratio effective_width position "
-            "prunable kept effective sparsity effective_sparsity macs effective_macs dense_macs"
+            "convention resolution log10_paths dense_log10_paths path_ratio nodes dense_nodes node_ratio control_nodes "
+            "effective_width position prunable kept effective control sparsity effective_sparsity macs effective_macs "
+            "dense_macs"
         )
         document = {name: _json(getattr(self, name)) for name in names.split()}
         document["layers"] = [

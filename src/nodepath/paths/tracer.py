@@ -4,23 +4,29 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from nodepath.errors import TransformedWeightError
 from nodepath.paths.call import Call
+from nodepath.paths.fingerprint import Fingerprint
 from nodepath.paths.graph import Graph
 from nodepath.paths.nested import tensors_in
 from nodepath.paths.semantics import Semantics
 from nodepath.paths.signal import Signal, Storage
-from nodepath.paths.site import Site, Weigh
-from nodepath.paths.table import rule_for
+from nodepath.paths.site import Note, Site, Weigh
+from nodepath.paths.steering import Switch
+from nodepath.paths.table import begins_paths, rule_for
 from nodepath.paths.where import running_module
 
-__all__ = ["PathTracer"]
+__all__ = ["Grain", "PathTracer"]
+
+Grain = Literal["pixel", "channel", "outline"]
+"""Which axes counts have in full: all; those that hold channels; none, which tells the graph and no counts."""
 
 _IN_PLACE = re.compile(r"__i(add|sub|mul|truediv)__|.*[^_]_")
 _SAME_VALUES = {Tensor.to, Tensor.float, Tensor.half, Tensor.bfloat16, Tensor.double, Tensor.contiguous, Tensor.detach}
@@ -37,56 +43,114 @@ class PathTracer(TorchFunctionMode):
         names: Parameter id -> name of what may be pruned.
         weigh: Gives the edges.
         dtype: Of the example input: what the model is told if it asks an activation.
+        resolution: Which axes counts have in full.
+        channels: Of each source, the axis of its channels; None: each unit is one. Needed for channels alone.
+        note: Takes down what passes the layers, when the slopes come back.
     """
 
     def __init__(
-        self, model: nn.Module, semantics: Semantics, names: Mapping[int, str], weigh: Weigh, dtype: torch.dtype
+        self,
+        model: nn.Module,
+        semantics: Semantics,
+        names: Mapping[int, str],
+        weigh: Weigh,
+        dtype: torch.dtype,
+        *,
+        resolution: Grain = "pixel",
+        channels: tuple[int | None, ...] = (),
+        note: Note | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.semantics = semantics
         self.weigh = weigh
         self.dtype = dtype
+        self.resolution = resolution
+        self.note = note
         self.graph = Graph()
+        self.switch = Switch()
+        self.fingerprint = Fingerprint()
         self.sites: list[Site] = []
         self.sources: list[Tensor] = []
+        self.source_shapes: list[torch.Size] = []
+        self._channels = channels
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
         self._signals: MutableMapping[Tensor, Signal] = WeakTensorKeyDictionary()
-        self._casts: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
+        self._parts: MutableMapping[Tensor, tuple[str, int]] = WeakTensorKeyDictionary()
         self._derived: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
-        self._stale: set[Storage] = set()
+        self._indices: MutableMapping[Tensor, None] = WeakTensorKeyDictionary()
+        self._begun: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._unreadable: dict[Storage, str] = {}
         self._written: dict[int, Tensor] = {}
+        self._blank: dict[torch.device, Tensor] = {}
 
     def source(self, shape: Iterable[int], device: torch.device) -> Tensor:
         """An input: one path ends at each of its elements. The slope of its counts tells which lie on a path."""
-        ones = torch.ones(tuple(shape), dtype=self.semantics.dtype(device), device=device)
+        shape = torch.Size(shape)
+        sizes = list(shape)
+        if self.resolution == "outline":
+            sizes = [1] * len(shape)
+        elif self.resolution == "channel":
+            axis = self._channels[len(self.sources)]
+            sizes = sizes if axis is None else [size if i == axis % len(sizes) else 1 for i, size in enumerate(sizes)]
+        ones = torch.ones(sizes, dtype=self.semantics.dtype(device), device=device)
         ones.requires_grad_(self._with_slopes)
         axes = {len(self.sources): tuple(range(ones.ndim))}
         self.sources.append(ones)
-        return self.carry(Signal(ones, 0, self.graph.add(()), axes))
+        self.source_shapes.append(shape)
+        return self.carry(Signal(ones, shape, 0, self.graph.add(()), axes))
+
+    def index(self, value: Tensor) -> Tensor:
+        """An input that is no floating-point number: where an embedding or a layer reads it, paths begin."""
+        self._indices[value] = None
+        return value
 
     def carry(self, signal: Signal) -> Tensor:
         """A new tensor for the model to hold, that carries `signal`."""
-        handle = signal.counts.detach()
+        device = signal.counts.device
+        blank = self._blank.setdefault(device, torch.zeros((), dtype=self.dtype, device=device))
+        handle = blank.expand(signal.shape)
         self._signals[handle] = signal
         return handle
+
+    def moved(self, signal: Signal) -> Signal:
+        """The same in new memory."""
+        return replace(signal, storage=Storage())
 
     def signal(self, value: Any) -> Signal | None:
         """What a tensor carries, or None."""
         return self._signals.get(value) if isinstance(value, Tensor) else None
 
-    def name_of(self, weight: Tensor) -> str | None:
-        """The name of a prunable parameter, or of one that was merely cast; None for anything else."""
-        return self._names.get(id(weight)) or self._casts.get(weight)
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a parameter."""
+        return tuple(self.model.get_parameter(name).shape)
 
-    def origin(self, weight: Tensor) -> str | None:
-        """The prunable parameter that a constant was computed from, or None."""
-        return self._derived.get(weight)
+    def part_of(self, weight: Tensor) -> tuple[str | None, int]:
+        """The name of a prunable parameter that a tensor is, or some rows of, and the first row; (None, 0) for others."""
+        name = self._names.get(id(weight))
+        return (name, 0) if name is not None else self._parts.get(weight, (None, 0))
 
-    def is_stale(self, signal: Signal) -> bool:
-        """Whether its memory was written in place through another view."""
-        return signal.storage in self._stale
+    def check_untransformed(self, weight: Tensor) -> None:
+        """A constant that is used as edges is no function of a prunable weight.
+
+        Raises:
+            TransformedWeightError: It is.
+        """
+        origin = self._derived.get(weight)
+        if origin is not None:
+            raise TransformedWeightError(
+                f"{self.where()} computes its weight from the parameter '{origin}' before it uses it, so pruned "
+                "zeros would not survive; remove the parametrization, or prune a model without this layer"
+            )
+
+    def unreadable(self, signal: Signal) -> str | None:
+        """Why nothing may read it, or None."""
+        return self._unreadable.get(signal.storage)
+
+    def forbid(self, signal: Signal, why: str) -> None:
+        """Nothing may read it or what shares its memory; whoever does gets an error that says why."""
+        self._unreadable[signal.storage] = why
 
     def where(self) -> str:
         """The innermost module that is running, by its name in the model."""
@@ -97,6 +161,13 @@ class PathTracer(TorchFunctionMode):
     ) -> Any:
         """Apply the rule of `function` if any argument carries paths, else run it."""
         kwargs = kwargs or {}
+        rule = rule_for(function)
+        begins = begins_paths(function)
+        if begins is not None and args and isinstance(args[0], Tensor) and args[0] in self._indices:
+            if begins == "after":
+                made = function(*args, **kwargs)
+                return self.source(made.shape, made.device)
+            args = (self._beginning(args[0]), *args[1:])
         tensors = list(tensors_in((args, kwargs)))
         signals = tuple(signal for signal in map(self._signals.get, tensors) if signal is not None)
         call = Call(self, function, signals)
@@ -106,11 +177,12 @@ class PathTracer(TorchFunctionMode):
             return self._untracked(function, tensors, args, kwargs)
         if kwargs.get("out") is not None:
             raise call.unknown("writes into out=")
-        rule = rule_for(function)
         if rule is None:
             raise call.unknown("has no rule that says what it does to paths")
-        if any(map(self.is_stale, signals)):
-            raise call.unknown("reads a tensor whose memory was written in place through another view")
+        for why in filter(None, map(self.unreadable, signals)):
+            raise call.unknown(why)
+        if self.resolution == "outline":
+            self._take_down(function, args, kwargs)
         # whatever the model does to gradients: the slopes of the counts are ours
         with torch.set_grad_enabled(self._with_slopes):
             result = rule(call, *args, **kwargs)
@@ -130,12 +202,32 @@ class PathTracer(TorchFunctionMode):
             if target._is_view():
                 raise call.unknown("writes an activation in place into a view of a constant")
             self._written[target.untyped_storage().data_ptr()] = target
-            self._signals[target] = replace(signal, storage=Storage())
+            self._signals[target] = self.moved(signal)
         elif before.counts is signal.counts:
             self._signals[target] = replace(signal, storage=before.storage)  # no count changes, for no view
         else:
-            self._stale.add(before.storage)
-            self._signals[target] = replace(signal, storage=Storage())
+            self.forbid(before, "reads a tensor whose memory was written in place through another view")
+            self._signals[target] = self.moved(signal)
+
+    def _beginning(self, value: Tensor) -> Tensor:
+        """What carries the paths that begin at an input that is no floating-point number."""
+        if value not in self._begun:
+            self._begun[value] = self.source(value.shape, value.device)
+        return self._begun[value]
+
+    def _take_down(self, function: Any, args: Any, kwargs: Any) -> None:
+        """Add to the fingerprint what decides about the counts after this function."""
+
+        def described(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                signal = self.signal(value)
+                return value if signal is None else ("step", signal.step)
+            if isinstance(value, list | tuple):
+                return [described(each) for each in value]
+            return value
+
+        self.fingerprint.add(getattr(function, "__name__", str(function)))
+        self.fingerprint.add(*[described(value) for value in (*args, *sorted(kwargs.items()))])
 
     def _lies_in_written_memory(self, tensor: Tensor) -> bool:
         if not self._written or self.signal(tensor) is not None or tensor.layout != torch.strided:
@@ -143,19 +235,33 @@ class PathTracer(TorchFunctionMode):
         return tensor.untyped_storage().data_ptr() in self._written
 
     def _untracked(self, function: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        """Constants, run as they are; remembers which are computed from a prunable weight, or cast from one."""
+        """Constants, run as they are; remembers which are computed from a prunable weight, or are rows or casts of one."""
         result = function(*args, **kwargs)
-        cast = self.name_of(args[0]) if args and isinstance(args[0], Tensor) else None
-        if cast is not None and function in _SAME_VALUES and result is not args[0]:
-            self._casts[result] = cast
-            return result
-        origins = [self.name_of(t) or self._derived.get(t) for t in tensors]
+        if any(tensor in self._indices for tensor in tensors):
+            for made in tensors_in(result):
+                self._indices[made] = None
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        origins = [self.part_of(t)[0] or self._derived.get(t) for t in tensors]
         origin = next((name for name in origins if name is not None), None)
         if origin is not None:
             for made in tensors_in(result):
-                if self.name_of(made) is None:
+                if self.part_of(made)[0] is not None:
+                    continue
+                row = _first_row(made, first) if first is not None and self.part_of(first)[0] == origin else None
+                if row is not None or (function in _SAME_VALUES and self.part_of(first)[0] == origin):
+                    self._parts[made] = (origin, self.part_of(first)[1] + (row or 0))
+                else:
                     self._derived[made] = origin
         return result
+
+
+def _first_row(view: Tensor, base: Tensor) -> int | None:
+    """Which row of `base` a view of some of its rows begins with; None if it is something else."""
+    same = view.ndim == base.ndim and view.shape[1:] == base.shape[1:] and view.stride() == base.stride()
+    if not same or view.untyped_storage().data_ptr() != base.untyped_storage().data_ptr():
+        return None
+    row, rest = divmod(view.storage_offset() - base.storage_offset(), base.stride(0))
+    return row if rest == 0 else None
 
 
 def _is_in_place(function: Any, kwargs: Mapping[str, Any]) -> bool:

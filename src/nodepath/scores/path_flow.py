@@ -34,5 +34,5 @@ class PathFlow:
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""
-        shares = flow(subject.network, {name: weight.abs() for name, weight in weights.items()}, FLOW).shares
+        shares = flow(subject.network, {name: weight.abs() for name, weight in weights.items()}, FLOW).weights
         return {name: shares[name] for name in weights}

@@ -3,6 +3,8 @@
 Importing this package fills the table.
 """
 
-from nodepath.paths.operations import arithmetic, elementwise, layers, pooling, queries, shapes
+import importlib
+import pkgutil
 
-__all__ = ["arithmetic", "elementwise", "layers", "pooling", "queries", "shapes"]
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,21 +1,22 @@
-"""Linear layers and convolutions: where the weights are."""
+"""Linear layers and convolutions: where the weights are. Embeddings: where paths begin."""
 
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.paths.call import Call
+from nodepath.paths.geometry import Geometry
 from nodepath.paths.table import register
 
 
-@register("linear")
+@register("linear", begins="before")
 def linear(call: Call, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A matrix between the last axis of the input and that of the output; biases start no paths."""
-    del bias
-    return call.apply(input, weight, call.function, linear=True)
+    return call.apply(input, weight, Geometry(tuple(weight.shape), linear=True), bias=bias)
 
 
-@register("conv1d", "conv2d", "conv3d")
+@register("conv1d", "conv2d", "conv3d", begins="before")
 def convolution(
     call: Call,
     input: Tensor,
@@ -27,12 +28,24 @@ def convolution(
     groups: int = 1,
 ) -> Tensor:
     """A kernel between each input and each output channel of a group."""
-    del bias
-    options = (stride, padding, dilation, groups)
-    return call.apply(input, weight, lambda counts, edges: call.function(counts, edges, None, *options), groups=groups)
+    dims = weight.ndim - 2
+    dilation = _tuple(dilation, dims)
+    if padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        if any(size % 2 for size in total):  # one more behind than before
+            sides = [side for size in reversed(total) for side in (size // 2, size - size // 2)]
+            return call.written_out(_padded, call.function, input, sides, weight, bias, stride, dilation, groups)  # type: ignore[no-any-return]
+        padding = [size // 2 for size in total]
+    elif padding == "valid":
+        padding = 0
+    shape = tuple(weight.shape)
+    geometry = Geometry(
+        shape, False, groups, False, _tuple(stride, dims), _tuple(padding, dims), dilation, (0,) * dims
+    )
+    return _on_batch(call, input, weight, geometry, bias)
 
 
-@register("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+@register("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", begins="before")
 def transposed_convolution(
     call: Call,
     input: Tensor,
@@ -45,12 +58,35 @@ def transposed_convolution(
     dilation: Any = 1,
 ) -> Tensor:
     """The same with input and output changed: weights of shape (in, out / groups, *kernel)."""
-    del bias
-    options = (stride, padding, output_padding, groups, dilation)
-    return call.apply(
-        input,
-        weight,
-        lambda counts, edges: call.function(counts, edges, None, *options),
-        groups=groups,
-        transposed=True,
-    )
+    options = (_tuple(option, weight.ndim - 2) for option in (stride, padding, dilation, output_padding))
+    return _on_batch(call, input, weight, Geometry(tuple(weight.shape), False, groups, True, *options), bias)
+
+
+@register("embedding", "embedding_bag", begins="after")
+def embedding(call: Call, *_: Any, **__: Any) -> Tensor:
+    """Looks up by the values of an activation.
+
+    Raises:
+        UnknownOperationError: Always; of token ids the paths begin here, and this rule is not asked.
+    """
+    raise call.unknown("looks up by the values of an activation")
+
+
+def _on_batch(call: Call, input: Tensor, weight: Tensor, geometry: Geometry, bias: Tensor | None) -> Tensor:
+    """Convolutions take a single sample without a batch axis as well."""
+    if input.ndim == weight.ndim:
+        return call.apply(input, weight, geometry, bias=bias)
+    batch = call.written_out(Tensor.unsqueeze, input, 0)
+    made = call.apply(batch, weight, geometry, bias=bias)
+    return call.written_out(Tensor.squeeze, made, 0)  # type: ignore[no-any-return]
+
+
+def _padded(
+    function: Any, input: Tensor, sides: list[int], weight: Tensor, bias: Any, stride: Any, dilation: Any, groups: int
+) -> Any:
+    return function(F.pad(input, sides), weight, bias, stride, 0, dilation, groups)
+
+
+def _tuple(value: Any, dims: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * dims if len(values) == 1 else values

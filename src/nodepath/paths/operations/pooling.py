@@ -1,15 +1,21 @@
 """Pooling: by definition every input of a window is connected to its output."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.paths.call import Call
+from nodepath.paths.operations.windows import along, window
 from nodepath.paths.table import register
 
 _ADAPTIVE_MEAN = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
 _ADAPTIVE_MAX = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
+
+
+_INDICES = "uses the indices of the maxima, which depend on the data"
 
 
 @register("avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -26,13 +32,24 @@ def average(
     """A window's paths add up, or are averaged if the semantics says so."""
     signal = call.signal(input)
     stride = kernel_size if stride is None or stride == [] else stride
-    dims = _dims(call)
+    shape = call.shape_of(input, kernel_size, stride, padding, ceil_mode)
+    kernel, step, border = _real(call, signal.folded, (kernel_size, 1), (stride, 1), (padding, 0))
     if call.semantics.average == "mean":
-        arguments = (kernel_size, stride, padding, ceil_mode, count_include_pad)
-        extra = () if dims == 1 else (divisor_override,)
-        return call.emit(*call.settle(call.function(signal.counts, *arguments, *extra), signal.exponent))
-    pooled = _window_sum(signal.counts, dims, kernel_size, stride, padding, ceil_mode)
-    return call.emit(*call.settle(pooled, signal.exponent))
+        extra = () if len(kernel) == 1 else (divisor_override,)
+        pooled = call.function(signal.counts, kernel, step, border, ceil_mode, count_include_pad, *extra)
+    else:
+        pooled = _window_sum(signal.counts, kernel, step, border, ceil_mode)
+    return call.emit(*call.settle(pooled, signal.exponent), shape=shape)
+
+
+@register("lp_pool1d", "lp_pool2d", "lp_pool3d")
+def power_average(
+    call: Call, input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """As average pooling: every input of a window is connected to its output."""
+    del norm_type
+    pool = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}[_dims(call)]
+    return call.written_out(pool, input, kernel_size, stride, 0, ceil_mode)  # type: ignore[no-any-return]
 
 
 @register("max_pool1d", "max_pool2d", "max_pool3d")
@@ -45,52 +62,48 @@ def maximum(
     dilation: Any = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
-) -> Tensor:
+) -> Tensor | tuple[Tensor, Tensor]:
     """A window's paths add up, or the largest count wins if the semantics says so."""
     signal = call.signal(input)
     stride = kernel_size if stride is None or stride == [] else stride
-    dims = _dims(call)
-    if return_indices:
-        raise call.unknown("returns the indices of the maxima, which depend on the values")
+    shape = call.shape_of(input, kernel_size, stride, padding, dilation, ceil_mode)
+    options = ((kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1))
+    kernel, step, border, spacing = _real(call, signal.folded, *options)
     if call.semantics.maximum == "max":
-        pooled = call.function(signal.counts, kernel_size, stride, padding, dilation, ceil_mode)
-        return call.emit(*call.settle(pooled, signal.exponent))
-    if any(d != 1 for d in _tuple(dilation, dims)):
-        raise call.unknown("dilates its window")
-    pooled = _window_sum(signal.counts, dims, kernel_size, stride, padding, ceil_mode)
-    return call.emit(*call.settle(pooled, signal.exponent))
+        pooled = call.function(signal.counts, kernel, step, border, spacing, ceil_mode)
+    elif all(d == 1 for d in spacing):
+        pooled = _window_sum(signal.counts, kernel, step, border, ceil_mode)
+    else:
+        pooled = signal.counts
+        for axis, (k, s, p, d) in enumerate(zip(kernel, step, border, spacing, strict=True), -len(kernel)):
+            size, outputs = pooled.shape[axis], 1 if signal.folded[axis] else shape[axis]
+            pooled = along(pooled, axis, window(size, outputs, k, s, p, d))
+    made = call.emit(*call.settle(pooled, signal.exponent), shape=shape)
+    return (made, call.unusable(made, _INDICES)) if return_indices else made
 
 
 @register("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
 def adaptive_average(call: Call, input: Tensor, output_size: Any) -> Tensor:
     """A window's paths add up, or are averaged if the semantics says so."""
-    signal = call.signal(input)
-    pooled = call.function(signal.counts, output_size)
-    if call.semantics.average == "sum":
-        pooled = pooled * _adaptive_window_sizes(signal.counts, _dims(call), pooled)
-    return call.emit(*call.settle(pooled, signal.exponent))
+    return _adaptive(call, input, output_size, largest=False, mean=call.semantics.average == "mean")
 
 
 @register("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
-def adaptive_maximum(call: Call, input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
+def adaptive_maximum(
+    call: Call, input: Tensor, output_size: Any, return_indices: bool = False
+) -> Tensor | tuple[Tensor, Tensor]:
     """A window's paths add up, or the largest count wins if the semantics says so."""
-    signal = call.signal(input)
-    if return_indices:
-        raise call.unknown("returns the indices of the maxima, which depend on the values")
-    dims = int(call.function.__name__[-2])
-    if call.semantics.maximum == "max":
-        return call.emit(*call.settle(_ADAPTIVE_MAX[dims](signal.counts, output_size), signal.exponent))
-    means = _ADAPTIVE_MEAN[dims](signal.counts, output_size)
-    return call.emit(*call.settle(means * _adaptive_window_sizes(signal.counts, dims, means), signal.exponent))
+    made = _adaptive(call, input, output_size, largest=call.semantics.maximum == "max", mean=False)
+    return (made, call.unusable(made, _INDICES)) if return_indices else made
 
 
 @register("amax", "amin")
 def extreme(call: Call, input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Max pooling over whole axes."""
     signal = call.signal(input)
-    if call.semantics.maximum == "max":
-        return call.emit(*call.settle(signal.counts.amax(dim, keepdim), signal.exponent))
-    return call.emit(*call.settle(signal.counts.sum(dim, keepdim), signal.exponent))
+    reduce = Tensor.amax if call.semantics.maximum == "max" else Tensor.sum
+    pooled = reduce(signal.counts, dim, keepdim)
+    return call.emit(*call.settle(pooled, signal.exponent), shape=call.shape_of(input, dim, keepdim))
 
 
 @register("mean")
@@ -98,17 +111,41 @@ def mean(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Global average pooling written by hand."""
     signal = call.signal(input)
     kwargs.pop("dtype", None)
-    reduced = signal.counts.mean(*args, **kwargs)
-    if call.semantics.average == "sum":
-        reduced = signal.counts.sum(*args, **kwargs)
-    return call.emit(*call.settle(reduced, signal.exponent))
+    reduce = Tensor.mean if call.semantics.average == "mean" else Tensor.sum
+    reduced = reduce(signal.counts, *args, **kwargs)
+    return call.emit(*call.settle(reduced, signal.exponent), shape=call.shape_of(input, *args, **kwargs))
 
 
-def _window_sum(counts: Tensor, dims: int, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> Tensor:
-    if dims == 1:  # the only one without a divisor of its own
-        size, step, border = ((beside, *_tuple(v, 1)) for v, beside in ((kernel, 1), (stride, 1), (padding, 0)))
+def _adaptive(call: Call, input: Tensor, output_size: Any, *, largest: bool, mean: bool) -> Tensor:
+    signal, dims = call.signal(input), _dims(call)
+    shape = call.shape_of(input, output_size)
+    folded = signal.folded[-dims:]
+    sides = [1 if fold else size for fold, size in zip(folded, shape[-dims:], strict=True)]
+    if largest:
+        pooled = _ADAPTIVE_MAX[dims](signal.counts, sides)
+    else:
+        pooled = _ADAPTIVE_MEAN[dims](signal.counts, sides)
+        if not mean:
+            pooled = pooled * _adaptive_window_sizes(signal.counts, dims, pooled)
+    return call.emit(*call.settle(pooled, signal.exponent), shape=shape)
+
+
+def _real(call: Call, folded: Sequence[bool], *options: tuple[Any, int]) -> list[tuple[int, ...]]:
+    """Options of a window, one number an axis; on folded axes, those of a window that is a single element."""
+    dims = _dims(call)
+    return [
+        tuple(trivial if fold else own for own, fold in zip(_tuple(value, dims), folded[-dims:], strict=True))
+        for value, trivial in options
+    ]
+
+
+def _window_sum(
+    counts: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...], ceil_mode: bool
+) -> Tensor:
+    if len(kernel) == 1:  # the only one without a divisor of its own
+        size, step, border = (1, *kernel), (1, *stride), (0, *padding)
         return F.avg_pool2d(counts.unsqueeze(-2), size, step, border, ceil_mode, divisor_override=1).squeeze(-2)
-    pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
+    pool = F.avg_pool2d if len(kernel) == 2 else F.avg_pool3d
     return pool(counts, kernel, stride, padding, ceil_mode, divisor_override=1)
 
 
@@ -119,7 +156,7 @@ def _adaptive_window_sizes(counts: Tensor, dims: int, pooled: Tensor) -> Tensor:
         cells = [-(-(o + 1) * size // outputs) - o * size // outputs for o in range(outputs)]
         shape = [1] * dims
         shape[axis] = outputs
-        result = result * counts.new_tensor(cells).reshape(shape)
+        result = result * torch.tensor(cells, dtype=counts.dtype, device=counts.device).reshape(shape)
     return result
 
 

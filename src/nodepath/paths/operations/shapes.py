@@ -9,18 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.paths.call import Call
+from nodepath.paths.signal import Role
 from nodepath.paths.table import register
 
 VIEWS = (
     "chunk diagonal expand expand_as flatten narrow ravel reshape reshape_as select split split_with_sizes squeeze "
-    "tensor_split unbind unflatten unfold unsqueeze"
+    "tensor_split unbind unflatten unsqueeze"
 ).split()
 PERMUTATIONS = ["movedim", "moveaxis", "permute", "swapaxes", "swapdims", "t", "transpose"]
 ATTRIBUTES = ["T", "mT", "H"]
 COPIES = (
-    "channel_shuffle flip gather index_select pixel_shuffle pixel_unshuffle repeat repeat_interleave roll rot90 tile"
+    "channel_shuffle flip gather index_select pixel_unshuffle repeat repeat_interleave roll rot90 take_along_dim tile "
+    "tril triu"
 ).split()
-JOINS = ["cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack"]
+JOINS = {"cat": None, "concat": None, "concatenate": None, "stack": None, "hstack": None, "vstack": None, "dstack": None}
 
 
 @register(*PERMUTATIONS, *(getattr(Tensor, name).__get__ for name in ATTRIBUTES))
@@ -29,44 +31,126 @@ def permute(call: Call, *args: Any, **kwargs: Any) -> Any:
     return call.rearrange(args, kwargs, shares_memory=True, permutes=True)
 
 
-@register(*VIEWS, "getitem")
+@register(*VIEWS, "getitem", Tensor.unfold)
 def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     """The same elements in another order or shape; they share memory with the input."""
+    if not call.tracks(args[0]) and call.function.__name__.endswith("_as"):  # a constant is given a shape
+        return call.function(*args, **kwargs)
     return call.rearrange(args, kwargs, shares_memory=True)
 
 
 @register("view", "view_as")
 def reshape(call: Call, *args: Any, **kwargs: Any) -> Any:
     """As above; counts may lie otherwise in memory than the activation would, so they are reshaped."""
+    if not call.tracks(args[0]):
+        return call.function(*args, **kwargs)
     function = {"view": Tensor.reshape, "view_as": Tensor.reshape_as}[call.function.__name__]
     return replace(call, function=function).rearrange(args, kwargs, shares_memory=True)
 
 
-@register(*COPIES)
+@register(*COPIES, F.unfold)
 def copy(call: Call, *args: Any, **kwargs: Any) -> Any:
     """Elements moved or repeated into new memory."""
     return call.rearrange(args, kwargs)
 
 
+@register("pixel_shuffle")
+def pixel_shuffle(call: Call, input: Tensor, upscale_factor: int) -> Any:
+    """Channels become pixels; where pixels are folded, the paths of the channels that become one add up."""
+    signal = call.signal(input)
+    if not (call.folds and all(signal.counts.shape[axis] == 1 for axis in (-1, -2))):
+        return call.rearrange((input, upscale_factor), {})
+    parts = signal.unfolded(-3).unflatten(-3, (-1, upscale_factor**2)).sum(-3)
+    return call.emit(*call.settle(parts, signal.exponent), shape=call.shape_of(input, upscale_factor))
+
+
+@register(F.fold)
+def overlap(
+    call: Call, input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Tensor:
+    """Windows are laid over each other, and their paths add up; folded, the cells of a window are parallel edges."""
+    signal = call.signal(input)
+    options = (output_size, kernel_size, dilation, padding, stride)
+    shape = call.shape_of(input, *options)
+    if call.folds and signal.counts.shape[-1] == 1:
+        parts = signal.unfolded(-2).unflatten(-2, (shape[-3], -1)).sum(-2).unsqueeze(-1)
+    else:
+        parts = F.fold(signal.unfolded(-2), *options)
+    return call.emit(*call.settle(parts, signal.exponent), shape=shape)
+
+
 @register(*JOINS)
 def join(call: Call, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """Side by side; what does not depend on the input brings no paths."""
+    """Side by side; what does not depend on the input brings no paths. Along a folded axis, paths add up.
+
+    Raises:
+        UnknownOperationError: Attention scores beside something that carries paths.
+    """
+    roles = {signal.role for signal in call.inputs}
+    if Role.ATTENTION in roles and len(roles) > 1:
+        raise call.unknown("puts a product of two activations beside what carries paths, so which of them does is open")
     counts, exponent = call.aligned(tensors)
-    return call.emit(call.function(counts, *args, **kwargs), exponent)
+    if not call.folds:
+        return call.emit(call.function(counts, *args, **kwargs), exponent)
+    metas = [torch.empty(tensor.shape, device="meta") for tensor in tensors]
+    shape = call.function(metas, *args, **kwargs).shape
+    axis = _joined_axis(call, tensors, shape, args, kwargs)
+    if axis is None:  # a new axis: of length 1 no longer
+        common = torch.broadcast_shapes(*(part.shape for part in counts))  # type: ignore[no-untyped-call]
+        return call.emit(call.function([part.expand(common) for part in counts], *args, **kwargs), exponent, shape=shape)
+    if all(part.shape[axis] == 1 for part in counts):
+        folded = sum(part for part in counts)
+        return call.emit(*call.settle(folded, exponent), shape=shape)
+    full = [
+        part.expand([*part.shape[:axis], tensor.shape[axis], *part.shape[axis + 1 :]])
+        for part, tensor in zip(counts, tensors, strict=True)
+    ]
+    beside = [max(part.shape[i] for part in full) for i in range(full[0].ndim)]
+    parts = [part.expand([*beside[:axis], part.shape[axis], *beside[axis + 1 :]]) for part in full]
+    return call.emit(torch.cat(parts, axis), exponent, shape=shape)
+
+
+def _joined_axis(call: Call, tensors: Sequence[Tensor], shape: torch.Size, args: Any, kwargs: Any) -> int | None:
+    """Along which axis the tensors are laid side by side; None: along a new one."""
+    if len(shape) != tensors[0].ndim:
+        return None
+    name = call.function.__name__
+    if name == "vstack":
+        return 0
+    if name in {"hstack", "dstack"}:
+        return 1 if name == "hstack" else 2
+    axis = args[0] if args else kwargs.get("dim", kwargs.get("axis", 0))
+    return int(axis) % len(shape)
 
 
 @register("pad")
 def pad(call: Call, input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Padding by a constant brings no paths, whatever the constant; the other modes repeat elements."""
-    del value
     signal = call.signal(input)
-    return call.emit(F.pad(signal.counts, pad, mode), signal.exponent)
+    shape = call.shape_of(input, pad, mode)
+    silent = signal.silent and not value
+    sides = list(pad)
+    for i in range(len(sides) // 2):
+        if signal.folded[-1 - i]:
+            sides[2 * i : 2 * i + 2] = [0, 0]
+    return call.emit(F.pad(signal.counts, sides, mode), signal.exponent, shape=shape, silent=silent)
 
 
 @register(Tensor.__setitem__)
 def write(call: Call, input: Tensor, index: Any, value: Any) -> None:
-    """Elements replaced in place."""
+    """Elements replaced in place.
+
+    Raises:
+        UnknownOperationError: Axes are folded, and only a part of one is written.
+    """
     (base, new), exponent = call.aligned([input, value if isinstance(value, Tensor) else torch.zeros(())])
+    if call.folds:
+        touched = torch.zeros(input.shape, dtype=torch.bool)
+        touched[index] = True
+        if call.tracer.resolution != "outline" and not touched.all():
+            raise call.unknown("writes into a part of an activation, some of whose axes are folded; use resolution='pixel'")
+        call.overwrite(input, call.fit(new if call.tracks(value) else base, input.shape), exponent)
+        return
     base = base.clone()
     base[index] = new
     call.overwrite(input, base, exponent)

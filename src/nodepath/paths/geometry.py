@@ -1,0 +1,191 @@
+"""How the weight of a layer connects its inputs to its outputs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Geometry"]
+
+_STREAMED = 1 << 22
+"""Boolean matrices beyond this size are read in pieces, so that no copy of them in floating point is ever made."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A linear layer, or a convolution with its options; what arrives at convolutions has a batch axis.
+
+    Attributes:
+        shape: Of the weight: (out, in / groups, *kernel), or (in, out / groups, *kernel) if transposed.
+        linear: A matrix on the last axis, not a convolution.
+        groups: Groups of a convolution; 1 for a linear layer.
+        transposed: A transposed convolution.
+        stride, padding, dilation, output_padding: One number a spatial axis.
+    """
+
+    shape: tuple[int, ...]
+    linear: bool = False
+    groups: int = 1
+    transposed: bool = False
+    stride: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
+    output_padding: tuple[int, ...] = ()
+
+    @property
+    def inputs(self) -> int:
+        """Number of input channels."""
+        return self.shape[0] if self.transposed else self.shape[1] * self.groups
+
+    @property
+    def outputs(self) -> int:
+        """Number of output channels."""
+        return self.shape[1] * self.groups if self.transposed else self.shape[0]
+
+    @property
+    def axis(self) -> int:
+        """Which axis of activations holds the channels."""
+        return -1 if self.linear else 1
+
+    def output_shape(self, shape: Sequence[int]) -> torch.Size:
+        """Of the activation after the layer."""
+        if self.linear:
+            return torch.Size([*shape[:-1], self.outputs])
+        options = zip(self.shape[2:], self.stride, self.padding, self.dilation, self.output_padding, strict=True)
+        sides = []
+        for size, (kernel, stride, padding, dilation, extra) in zip(shape[2:], options, strict=True):
+            reach = dilation * (kernel - 1)
+            if self.transposed:
+                sides.append((size - 1) * stride - 2 * padding + reach + extra + 1)
+            else:
+                sides.append((size + 2 * padding - reach - 1) // stride + 1)
+        return torch.Size([shape[0], self.outputs, *sides])
+
+    def positions(self, shape: Sequence[int]) -> int:
+        """At how many places each weight is used on an input of this shape."""
+        made = shape if self.transposed else self.output_shape(shape)
+        return math.prod(made) // made[self.axis]
+
+    def folded(self, folded: Sequence[bool]) -> "Geometry":
+        """The layer on activations some of whose spatial axes have length 1, where a kernel's cells are parallel edges.
+
+        Args:
+            folded: Of each axis of the input.
+        """
+        if self.linear or not any(folded[2:]):
+            return self
+
+        def on_real_axes(values: tuple[int, ...], trivial: int) -> tuple[int, ...]:
+            return tuple(trivial if fold else value for value, fold in zip(values, folded[2:], strict=True))
+
+        return replace(
+            self,
+            shape=(*self.shape[:2], *on_real_axes(self.shape[2:], 1)),
+            stride=on_real_axes(self.stride, 1),
+            padding=on_real_axes(self.padding, 0),
+            dilation=on_real_axes(self.dilation, 1),
+            output_padding=on_real_axes(self.output_padding, 0),
+        )
+
+    def spread(self, counts: Tensor, edges: Tensor | None) -> Tensor:
+        """Send counts through edges; None: through all."""
+        if edges is None:
+            return self._to_outputs(self._spread_one(self._of_groups(counts)))
+        if edges.shape != self.shape:  # folded: the cells of a kernel are parallel edges
+            edges = edges.sum(self._summed_cells(edges), keepdim=True, dtype=counts.dtype)
+        if not self.linear:
+            return self._convolve(counts, edges.to(counts.dtype), self.groups)
+        if self._streams(counts, edges):
+            return _times_streamed(counts, edges)
+        return F.linear(counts, edges.to(counts.dtype))
+
+    def pull(self, slope: Tensor, edges: Tensor | None, counts: Tensor) -> Tensor:
+        """The slope of what `spread` gives in each of the counts, from the slope in its result."""
+        if edges is None:
+            with torch.enable_grad():
+                grouped = self._of_groups(counts.detach()).requires_grad_()
+                made = self._spread_one(grouped)
+            (one,) = torch.autograd.grad(made, grouped, self._of_groups(slope))
+            return self._to_inputs(one)
+        if edges.shape != self.shape:
+            edges = edges.sum(self._summed_cells(edges), keepdim=True, dtype=counts.dtype)
+        if not self.linear:
+            return self._convolution_slopes(slope, counts, edges.to(counts.dtype), inputs=True)
+        if self._streams(slope, edges):
+            return _times_streamed_transposed(slope, edges)
+        return torch.matmul(slope, edges.to(counts.dtype))
+
+    def touch(self, slope: Tensor, counts: Tensor) -> Tensor:
+        """The slope of what `spread` gives in each edge, from the slope in its result; cells of folded axes as one."""
+        if self.linear:
+            return torch.matmul(slope.flatten(0, -2).T, counts.flatten(0, -2))
+        like = counts.new_empty(()).expand(self.shape)
+        return self._convolution_slopes(slope, counts, like, inputs=False)
+
+    def by_channel(self, values: Tensor) -> Tensor:
+        """Sums of one value an element over all but the channel axis."""
+        return values.flatten(0, -2).sum(0) if self.linear else values.transpose(0, 1).flatten(1).sum(1)
+
+    def _summed_cells(self, edges: Tensor) -> list[int]:
+        return [axis for axis, size in enumerate(edges.shape) if size != self.shape[axis]]
+
+    def _streams(self, rows: Tensor, edges: Tensor) -> bool:
+        return edges.dtype == torch.bool and edges.numel() > _STREAMED and rows.numel() == rows.shape[-1]
+
+    def _convolve(self, counts: Tensor, edges: Tensor, groups: int) -> Tensor:
+        return torch.convolution(
+            counts, edges, None, self.stride, self.padding, self.dilation, self.transposed, self.output_padding, groups
+        )
+
+    def _convolution_slopes(self, slope: Tensor, counts: Tensor, edges: Tensor, *, inputs: bool) -> Tensor:
+        options = (self.stride, self.padding, self.dilation, self.transposed, self.output_padding, self.groups)
+        found = torch.ops.aten.convolution_backward(
+            slope.contiguous(), counts, edges, None, *options, (inputs, not inputs, False)
+        )
+        made: Tensor = found[0] if inputs else found[1]
+        return made
+
+    # through all edges: the channels of a group do not differ, so one stands for all
+
+    def _of_groups(self, values: Tensor) -> Tensor:
+        if self.linear:
+            return values.sum(-1, keepdim=True)
+        return values.unflatten(1, (self.groups, -1)).sum(2)
+
+    def _spread_one(self, grouped: Tensor) -> Tensor:
+        if self.linear:
+            return grouped
+        return self._convolve(grouped, grouped.new_ones(self.groups, 1, *self.shape[2:]), self.groups)
+
+    def _to_outputs(self, grouped: Tensor) -> Tensor:
+        return self._to_channels(grouped, self.outputs)
+
+    def _to_inputs(self, grouped: Tensor) -> Tensor:
+        return self._to_channels(grouped, self.inputs)
+
+    def _to_channels(self, grouped: Tensor, channels: int) -> Tensor:
+        if self.linear:
+            return grouped.expand(*grouped.shape[:-1], channels)
+        each = channels // self.groups
+        return grouped.unsqueeze(2).expand(-1, -1, each, *grouped.shape[2:]).flatten(1, 2)
+
+
+def _pieces(edges: Tensor) -> Sequence[Tensor]:
+    return edges.split(max(1, _STREAMED // 4 // edges.shape[1]))
+
+
+def _times_streamed(counts: Tensor, edges: Tensor) -> Tensor:
+    vector = counts.flatten()
+    made = torch.cat([torch.mv(piece.to(counts.dtype), vector) for piece in _pieces(edges)])
+    return made.reshape(*counts.shape[:-1], -1)
+
+
+def _times_streamed_transposed(slope: Tensor, edges: Tensor) -> Tensor:
+    pieces = _pieces(edges)
+    total = slope.new_zeros(edges.shape[1])
+    for piece, part in zip(pieces, slope.flatten().split([len(piece) for piece in pieces]), strict=True):
+        total += torch.mv(piece.to(slope.dtype).T, part)
+    return total.reshape(*slope.shape[:-1], -1)

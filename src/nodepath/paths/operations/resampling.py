@@ -1,0 +1,52 @@
+"""Interpolation: each output pixel reads the pixels that it is interpolated from."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nodepath.paths.call import Call
+from nodepath.paths.operations.windows import along
+from nodepath.paths.table import register
+
+
+@register("interpolate", "upsample")
+def interpolate(
+    call: Call,
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Paths of the pixels that are read add up, or their weighted mean if the semantics says so for pooling.
+
+    All modes of torch are separable, so each axis is asked for itself.
+    """
+    signal = call.signal(input)
+    options = {"mode": mode, "align_corners": align_corners, "antialias": antialias}
+    shape = F.interpolate(
+        torch.empty(signal.shape, device="meta"),
+        size,
+        scale_factor,
+        recompute_scale_factor=recompute_scale_factor,
+        **options,
+    ).shape
+    dims = len(shape) - 2
+    factors = scale_factor if isinstance(scale_factor, tuple | list) else [scale_factor] * dims
+    counts = signal.counts
+    for axis in range(2, 2 + dims):
+        if signal.folded[axis] or (mode == "nearest" and shape[axis] == signal.shape[axis]):
+            continue
+        length = signal.shape[axis]
+        one_hot = torch.eye(length).reshape(1, length, *(length if i == axis else 1 for i in range(2, 2 + dims)))
+        if size is None and not recompute_scale_factor:
+            how: dict[str, Any] = {"scale_factor": [factors[i - 2] if i == axis else 1.0 for i in range(2, 2 + dims)]}
+        else:
+            how = {"size": [shape[i] if i == axis else 1 for i in range(2, 2 + dims)]}
+        reads = F.interpolate(one_hot, **how, **options)[0].flatten(1).T
+        counts = along(counts, axis, reads.abs() if call.semantics.average == "mean" else (reads != 0).float())
+    return call.emit(*call.settle(counts, signal.exponent), shape=shape)
