@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, broadcast_shapes
 from torch.overrides import resolve_name
 
-from nodepath.errors import TransformedWeightError, UnknownOperationError
+from nodepath.errors import UnknownOperationError
 from nodepath.paths.folding import rearranged
 from nodepath.paths.geometry import Geometry
 from nodepath.paths.graph import Merge
@@ -112,9 +112,7 @@ class Call:
         step, sources = self._step(merges), self._sources(shape)
         return self.tracer.carry(Signal(counts, shape, exponent, step, sources, role, silent))
 
-    def keep(
-        self, input: Tensor, *, shares_memory: bool, role: Role = Role.VALUE, silent: bool = True
-    ) -> Tensor:
+    def keep(self, input: Tensor, *, shares_memory: bool, role: Role = Role.VALUE, silent: bool = True) -> Tensor:
         """A tensor that carries what `input` does.
 
         Args:
@@ -124,9 +122,7 @@ class Call:
             silent: The function is zero at zero.
         """
         signal = self.signal(input)
-        kept = replace(
-            signal, step=self._step(), role=max(signal.role, role), silent=signal.silent and silent
-        )
+        kept = replace(signal, step=self._step(), role=max(signal.role, role), silent=signal.silent and silent)
         return self.tracer.carry(kept if shares_memory else self.tracer.moved(kept))
 
     def rearrange(self, args: Any, kwargs: Any, *, shares_memory: bool = False, permutes: bool = False) -> Any:
@@ -150,7 +146,9 @@ class Call:
         def carry(made: Tensor, shape: torch.Size | None = None) -> Tensor:
             shape = made.shape if shape is None else shape
             sources = {
-                number: self._permuted(axes, signal.shape, args, kwargs) if permutes else _cut(axes, signal.shape, shape)
+                number: self._permuted(axes, signal.shape, args, kwargs)
+                if permutes
+                else _cut(axes, signal.shape, shape)
                 for number, axes in signal.sources.items()
             }
             moved = replace(signal, counts=made, shape=shape, step=step, sources=sources)
@@ -171,7 +169,7 @@ class Call:
         return self.tracer.carry(signal)
 
     def fit(self, counts: Tensor, shape: torch.Size) -> Tensor:
-        """Counts broadcast to the number of axes of an activation of shape `shape` and, where none fold, to its sizes."""
+        """Counts with the axes of an activation of shape `shape`; where nothing folds, with its sizes as well."""
         if self.folds:
             return counts.reshape([1] * (len(shape) - counts.ndim) + list(counts.shape))
         return counts.expand(shape)
@@ -260,11 +258,13 @@ class Call:
         reads = tuple(
             (number, None if axes is None else axes[geometry.axis]) for number, axes in signal.sources.items()
         )
-        site = Site(name, weight, first_row, geometry, geometry.positions(signal.shape), reads)
         shape = geometry.output_shape(signal.shape)
+        site = Site(name, weight, first_row, geometry, geometry.positions(signal.shape), reads)
         tracer.sites.append(site)
         tracer.fingerprint.add(name or (weight.detach() != 0), geometry)
         if tracer.resolution == "outline":
+            blanks = (torch.empty(size, device="meta") for size in (signal.shape, geometry.shape))
+            geometry.spread(*blanks)  # an input that does not fit is torch's to refuse
             made, exponent = signal.counts.new_ones([1] * len(shape)), 0
         else:
             counts = signal.unfolded(geometry.axis)

@@ -161,7 +161,9 @@ def flow(
         arrival = network.send(semantics, given(edges), resolution, note)
     total = arrival.counts.detach()
     if total.item() == 0.0:
-        return Flow(-math.inf, *_no_shares(network, total, weights=weights), tuple(map(torch.zeros_like, arrival.sources)))
+        return Flow(
+            -math.inf, *_no_shares(network, total, weights=weights), tuple(map(torch.zeros_like, arrival.sources))
+        )
     slopes = _slopes(arrival)
     outputs, inputs, shares = _no_shares(network, total, weights=weights)
     for empty, found in ((outputs, note.outputs), (inputs, note.inputs), (shares, note.weights)):

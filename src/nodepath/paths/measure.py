@@ -66,9 +66,7 @@ def measure(
     return measure_network(Network(model, x), masks, convention=convention, resolution=resolution)
 
 
-def effective(
-    model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], *, resolution: str = "pixel"
-) -> MaskSet:
+def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], *, resolution: str = "pixel") -> MaskSet:
     """The same masks without the weights that neither lie on a path from an input to an output nor steer one.
 
     Args:

@@ -38,7 +38,6 @@ class Site:
         """Which rows of the parameter are used here."""
         return slice(self.first_row, self.first_row + self.weight.shape[0])
 
-
     @property
     def row_range(self) -> range:
         """The same as numbers."""

@@ -127,7 +127,7 @@ class PathTracer(TorchFunctionMode):
         return tuple(self.model.get_parameter(name).shape)
 
     def part_of(self, weight: Tensor) -> tuple[str | None, int]:
-        """The name of a prunable parameter that a tensor is, or some rows of, and the first row; (None, 0) for others."""
+        """The prunable parameter that a tensor is, or some rows of, and the first row; (None, 0) for others."""
         name = self._names.get(id(weight))
         return (name, 0) if name is not None else self._parts.get(weight, (None, 0))
 
@@ -235,7 +235,7 @@ class PathTracer(TorchFunctionMode):
         return tensor.untyped_storage().data_ptr() in self._written
 
     def _untracked(self, function: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        """Constants, run as they are; remembers which are computed from a prunable weight, or are rows or casts of one."""
+        """Constants, run as they are; remembers which are made from a prunable weight, or are rows or casts of one."""
         result = function(*args, **kwargs)
         if any(tensor in self._indices for tensor in tensors):
             for made in tensors_in(result):

@@ -17,7 +17,11 @@ def where(call: Call, condition: Tensor, input: Any, other: Any) -> Tensor:
     if call.tracks(condition):
         made = call.written_out(lambda: input + other) if call.tracks(input) and call.tracks(other) else None
         flowing = made if made is not None else input if call.tracks(input) else other
-        return call.steer(flowing, condition, kills=False) if call.tracks(flowing) else call.keep(condition, shares_memory=False)
+        return (
+            call.steer(flowing, condition, kills=False)
+            if call.tracks(flowing)
+            else call.keep(condition, shares_memory=False)
+        )
     parts = []
     for value, places in ((input, chosen), (other, ~chosen)):
         if call.tracks(value):

@@ -88,7 +88,9 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
         if not call.semantics.boolean:
             return call.attention(ones, shape)
         factors = [call.pattern(signal) for signal in (left, right)]
-        present = torch.einsum(f"{labels[0]},{labels[1]}->{made}", *_even([f for f in factors if f is not None], labels))
+        present = torch.einsum(
+            f"{labels[0]},{labels[1]}->{made}", *_even([f for f in factors if f is not None], labels)
+        )
         return call.attention(ones.expand(present.shape), shape, present)
     value, steering, place = (left, right, 0) if left.role < right.role else (right, left, 1)
     factor = call.pattern(steering)
@@ -126,6 +128,4 @@ def _even(counts: list[Tensor], labels: tuple[str, str]) -> list[Tensor]:
     for tensor, names in zip(counts, labels, strict=True):
         for name, size in zip(names, tensor.shape, strict=True):
             sizes[name] = max(size, sizes.get(name, 1))
-    return [
-        tensor.expand([sizes[name] for name in names]) for tensor, names in zip(counts, labels, strict=True)
-    ]
+    return [tensor.expand([sizes[name] for name in names]) for tensor, names in zip(counts, labels, strict=True)]

@@ -39,9 +39,7 @@ def convolution(
     elif padding == "valid":
         padding = 0
     shape = tuple(weight.shape)
-    geometry = Geometry(
-        shape, False, groups, False, _tuple(stride, dims), _tuple(padding, dims), dilation, (0,) * dims
-    )
+    geometry = Geometry(shape, False, groups, False, _tuple(stride, dims), _tuple(padding, dims), dilation, (0,) * dims)
     return _on_batch(call, input, weight, geometry, bias)
 
 

@@ -22,7 +22,15 @@ COPIES = (
     "channel_shuffle flip gather index_select pixel_unshuffle repeat repeat_interleave roll rot90 take_along_dim tile "
     "tril triu"
 ).split()
-JOINS = {"cat": None, "concat": None, "concatenate": None, "stack": None, "hstack": None, "vstack": None, "dstack": None}
+JOINS = {
+    "cat": None,
+    "concat": None,
+    "concatenate": None,
+    "stack": None,
+    "hstack": None,
+    "vstack": None,
+    "dstack": None,
+}
 
 
 @register(*PERMUTATIONS, *(getattr(Tensor, name).__get__ for name in ATTRIBUTES))
@@ -97,7 +105,9 @@ def join(call: Call, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Te
     axis = _joined_axis(call, tensors, shape, args, kwargs)
     if axis is None:  # a new axis: of length 1 no longer
         common = torch.broadcast_shapes(*(part.shape for part in counts))  # type: ignore[no-untyped-call]
-        return call.emit(call.function([part.expand(common) for part in counts], *args, **kwargs), exponent, shape=shape)
+        return call.emit(
+            call.function([part.expand(common) for part in counts], *args, **kwargs), exponent, shape=shape
+        )
     if all(part.shape[axis] == 1 for part in counts):
         folded = sum(part for part in counts)
         return call.emit(*call.settle(folded, exponent), shape=shape)
@@ -148,7 +158,9 @@ def write(call: Call, input: Tensor, index: Any, value: Any) -> None:
         touched = torch.zeros(input.shape, dtype=torch.bool)
         touched[index] = True
         if call.tracer.resolution != "outline" and not touched.all():
-            raise call.unknown("writes into a part of an activation, some of whose axes are folded; use resolution='pixel'")
+            raise call.unknown(
+                "writes into a part of an activation, some of whose axes are folded; use resolution='pixel'"
+            )
         call.overwrite(input, call.fit(new if call.tracks(value) else base, input.shape), exponent)
         return
     base = base.clone()
