@@ -19,7 +19,8 @@ SETTINGS = settings(deadline=None, max_examples=200, derandomize=True)
 
 
 def layer_of(name: str, shape: tuple[int, ...], *, groups: int = 1, transposed: bool = False) -> Layer:
-    return Layer(name, shape, groups, transposed, linear=len(shape) == 2, positions=1, shortcut=False)
+    linear = len(shape) == 2
+    return Layer(name, shape, groups, transposed, linear, rows=(shape[0],), positions=(1,), shortcut=False)
 
 
 @st.composite

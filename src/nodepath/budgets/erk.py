@@ -17,8 +17,8 @@ class Erk:
 
     $$ d_l \propto \frac{n_{in} + n_{out} + \sum_j k_j}{n_{in} \, n_{out} \, \prod_j k_j} $$
 
-    with the dimensions of the weight's own shape (of one group for a grouped convolution), densities above 1 set
-    to 1 and the others raised until the total is exact.
+    with the dimensions of the weight's own shape (of one group for a grouped convolution, of q, k or v for a packed
+    projection), densities above 1 set to 1 and the others raised until the total is exact.
 
     Variants: a clamp without the second step loses up to a fifth of the budget; ER leaves the kernel out.
 
@@ -33,7 +33,9 @@ class Erk:
         # density x size: the product of the dimensions cancels for groups = 1
         weights = {
             layer.name: layer.groups
-            * float(layer.inputs // layer.groups + layer.outputs // layer.groups + sum(layer.shape[2:]))
+            * float(
+                len(layer.rows) * (layer.inputs // layer.groups + sum(layer.shape[2:])) + layer.outputs // layer.groups
+            )
             for layer in layers
         }
         return apportion(rescale(weights, caps, keep), caps, keep)

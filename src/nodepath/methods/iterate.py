@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from nodepath.methods.control_share import control_share
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import check_finite, keep_best, keep_best_by_layer
 
@@ -18,7 +19,7 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
     """Prune to density `rho**((e + 1) / iterations)` after iteration e.
 
     The intermediate counts are rounded, the last is exact. Where layers have counts of their own, each follows
-    the same schedule towards its own density.
+    the same schedule towards its own density. Weights that steer and carry no paths are set apart, see `control_share`.
 
     Args:
         problem: The task.
@@ -30,23 +31,32 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
     Raises:
         NonFiniteError: A score is NaN, or infinite where the weight is kept.
     """
+    apart = control_share(problem)
     masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
+    for name, cells in apart.cells.items():
+        masks[name] = ~cells | apart.kept[name]
     counts = problem.layer_counts()
-    sizes = {name: mask.numel() for name, mask in masks.items()}
+    sizes = {name: mask.numel() - apart.number(name) for name, mask in masks.items()}
+    size, keep = sum(sizes.values()), problem.keep - sum(map(apart.number_kept, sizes))
     ranking = {name: torch.zeros_like(problem.weights[name], dtype=torch.float64) for name in problem.included}
     for step in range(1, iterations + 1):
         pruned = {name: w * masks[name] if name in masks else w for name, w in problem.weights.items()}
         fresh = rescore(step - 1, pruned, masks)
         scores = {name: fresh[name] for name in problem.included}
+        for name, cells in apart.cells.items():
+            scores[name] = scores[name].masked_fill(cells, -torch.inf)
         check_finite({name: score.where(score != -torch.inf, 0.0) for name, score in scores.items()}, "scores")
         for name, score in scores.items():  # who lasts longer ranks higher, whatever the later scores say
             alive = score != -torch.inf
             ranking[name] = torch.where(alive, step + score.double().clamp(0, 1) / 2, ranking[name])
         if counts is None:
-            masks = keep_best(scores, _on_schedule(problem.keep, problem.size, step, iterations))
+            masks = keep_best(scores, _on_schedule(keep, size, step, iterations))
         else:
-            now = {name: _on_schedule(counts[name], size, step, iterations) for name, size in sizes.items()}
+            left = {name: counts[name] - apart.number_kept(name) for name in sizes}
+            now = {name: _on_schedule(left[name], size, step, iterations) for name, size in sizes.items()}
             masks = keep_best_by_layer(scores, now)
+        for name, kept in apart.kept.items():
+            masks[name] = masks[name] | kept
     return Choice(masks, ranking)
 
 

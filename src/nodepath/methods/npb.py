@@ -1,8 +1,9 @@
 """NPB: node-path balancing, layer by layer from the input, solved exactly."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from numbers import Real
 from typing import Literal, get_args
 
@@ -14,6 +15,7 @@ from nodepath.methods.npb_layer import LayerProblem, solve
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
+from nodepath.paths.flow import Part
 from nodepath.paths.layer import Layer
 from nodepath.paths.semantics import EXACT
 from nodepath.paths.site import Site, dense
@@ -96,15 +98,26 @@ class NodePathBalancing:
         if budget is None:
             raise ArgumentError("npb solves layer by layer; instead of scope='global' choose a budget, e.g. 'erk'")
         masks: dict[str, Tensor] = {}
+        solved: set[Part] = set()
+        shares = {
+            (name, row): share
+            for name, keep in budget.items()
+            for row, share in zip(*_by_part(network.layers[name], keep), strict=True)
+        }
 
         def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
             if site.name is None or site.name not in budget:
                 return dense(site, counts, spread)
+            layer = network.layers[site.name]
             if site.name not in masks:
-                layer = network.layers[site.name]
+                masks[site.name] = torch.zeros(layer.shape, dtype=torch.bool, device=network.device)
+            part = site.name, site.first_row
+            if part not in solved:
                 seen = _arriving(layer, counts, spread)
-                masks[site.name] = self._mask(layer, seen, budget[site.name], problem)
-            return masks[site.name].to(counts)
+                rows = replace(layer, shape=tuple(site.weight.shape), rows=(site.weight.shape[0],))
+                masks[site.name][site.rows] = self._mask(rows, seen, shares[part], problem)
+                solved.add(part)
+            return masks[site.name][site.rows]
 
         with torch.no_grad():
             network.send(EXACT, weigh)
@@ -149,6 +162,13 @@ class NodePathBalancing:
             if self.cells == "paths":
                 wish = wish + _SHARPNESS * arriving.cells.cpu().log().unsqueeze(1)
         return wish.masked_fill(~live, -torch.inf)
+
+
+def _by_part(layer: Layer, keep: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The first row of each part of a layer, and how many weights it keeps: in proportion to its rows."""
+    ends = list(accumulate(layer.rows))
+    bounds = [0, *(keep * end // ends[-1] for end in ends)]
+    return layer.first_rows, [after - before for before, after in pairwise(bounds)]
 
 
 def _arriving(layer: Layer, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> _Arriving:

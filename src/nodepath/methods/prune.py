@@ -50,6 +50,7 @@ def prune(
     include: Patterns = None,
     exclude: Patterns = None,
     on_collapse: str = "error",
+    resolution: str = "pixel",
     **options: Any,
 ) -> MaskSet:
     """Choose which weights to keep, before any training. The model is left as it was.
@@ -74,6 +75,7 @@ def prune(
         include: Pattern or patterns (`fnmatch`) of parameter names to prune; None: all prunable.
         exclude: Pattern or patterns of those to leave dense; they are absent from the result.
         on_collapse: "error", "warn" or "keep-one", see `nodepath.methods.collapse`.
+        resolution: How paths are counted, see `nodepath.measure`: "pixel" or "channel".
         options: Of the method, by their own names.
 
     Returns:
@@ -92,7 +94,7 @@ def prune(
     """
     chosen, label = method_from(method, scores, options)
     check_budget(sparsity, effective_sparsity, layer_counts)
-    network = Network(model, x)
+    network = Network(model, x, resolution)
     included = included_layers(network, listed(include), listed(exclude))
     size = sum(network.layers[name].size for name in included)
     weights = network.weights()
@@ -143,6 +145,7 @@ def prune(
             "include": list(listed(include) or []),
             "exclude": list(listed(exclude) or []),
             "on_collapse": on_collapse,
+            "resolution": resolution,
         },
         "collapse": {"emptied": list(collapse.emptied), "no_path": collapse.no_path},
         "versions": {"nodepath": version("nodepath"), "torch": torch.__version__},

@@ -41,4 +41,5 @@ class Fingerprint:
         if isinstance(value, nn.Parameter) or value.layout != torch.strided:
             return
         held = value.detach().cpu().contiguous()
-        self._hash.update(held.flatten().view(torch.uint8).numpy() if held.numel() else b"")
+        if held.numel():
+            self._hash.update(held.flatten().view(torch.uint8).numpy().data)

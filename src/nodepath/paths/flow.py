@@ -14,7 +14,7 @@ from nodepath.paths.network import Arrival, Network, Resolution, log2
 from nodepath.paths.semantics import EXACT, REACH, Semantics
 from nodepath.paths.site import Site, Weigh, dense
 
-__all__ = ["Flow", "Part", "Reach", "flow", "given", "openings", "reach"]
+__all__ = ["Flow", "Part", "Reach", "flow", "given", "openings", "reach", "steering"]
 
 Part = tuple[str, int]
 """A layer's parameter name and the first of its rows that one use reads: 0 but for the parts of a packed projection."""
@@ -134,7 +134,6 @@ def flow(
     network: Network,
     edges: Mapping[str, Tensor],
     semantics: Semantics = EXACT,
-    resolution: Resolution = "pixel",
     *,
     weights: bool = True,
 ) -> Flow:
@@ -148,7 +147,6 @@ def flow(
         network: The network.
         edges: Parameter name -> edge weights >= 0, of the weight's shape; ones for what is absent.
         semantics: How pooling is read.
-        resolution: Which axes counts have in full.
         weights: Ask for the share of each weight.
 
     Cost: one forward and one backward pass in float64.
@@ -158,7 +156,7 @@ def flow(
     """
     note = _Shares(network, weights=weights)
     with torch.enable_grad():
-        arrival = network.send(semantics, given(edges), resolution, note)
+        arrival = network.send(semantics, given(edges), note)
     total = arrival.counts.detach()
     if total.item() == 0.0:
         return Flow(
@@ -179,9 +177,7 @@ def flow(
 
 
 @torch.inference_mode(mode=False)
-def reach(
-    network: Network, masks: Mapping[str, Tensor], resolution: Resolution = "pixel", *, paths: bool = False
-) -> Reach:
+def reach(network: Network, masks: Mapping[str, Tensor], *, paths: bool = False) -> Reach:
     """Which kept weights, channels and inputs lie on an input-output path or steer one.
 
     Boolean throughout: no count can overflow, and no weight that carries few paths is called dead.
@@ -189,32 +185,50 @@ def reach(
     Args:
         network: The network.
         masks: Parameter name -> bool; all kept for what is absent.
-        resolution: Which axes counts have in full.
         paths: Tell apart what only steers.
 
     Cost: one forward and one backward pass in float32; with `paths`, where something steers, another backward pass.
     """
-    return _live(network, masks, resolution, kept=True, paths=paths)
+    return _live(network, masks, kept=True, paths=paths)
 
 
-def openings(network: Network, masks: Mapping[str, Tensor], resolution: Resolution = "pixel") -> dict[str, Tensor]:
+def openings(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Which weights, kept or not, would lie on a path or steer one if they were kept and nothing else changed.
 
     Args:
         network: The network.
         masks: Parameter name -> bool; all kept for what is absent.
-        resolution: Which axes counts have in full.
 
     Cost: as `reach`.
     """
-    return _live(network, masks, resolution, kept=False, paths=False).weights
+    return _live(network, masks, kept=False, paths=False).weights
+
+
+def steering(network: Network) -> dict[str, Tensor]:
+    """The weights that carry no path even when all are kept, of queries, keys and gates; empty if nothing steers.
+
+    Args:
+        network: The network.
+
+    Returns:
+        Parameter name -> bool, of the weight's shape, for the layers that have any.
+
+    Cost: a pass over the channels.
+    """
+    dense_reach = _live(network, {}, kept=True, paths=True, resolution="channel")
+    if dense_reach.paths is None:
+        return {}
+    only = {name: live & ~dense_reach.paths.weights[name] for name, live in dense_reach.weights.items()}
+    return {name: mask for name, mask in only.items() if bool(mask.any())}
 
 
 @torch.inference_mode(mode=False)
-def _live(network: Network, masks: Mapping[str, Tensor], resolution: Resolution, *, kept: bool, paths: bool) -> Reach:
+def _live(
+    network: Network, masks: Mapping[str, Tensor], *, kept: bool, paths: bool, resolution: Resolution | None = None
+) -> Reach:
     note = _Liveness(network, kept=kept)
     with torch.enable_grad():
-        arrival = network.send(REACH, given(masks), resolution, note)
+        arrival = network.send(REACH, given(masks), note, resolution)
     switch = arrival.tracer.switch
     apart = paths and switch.used
     sources = _slopes(arrival, again=apart)

@@ -24,6 +24,7 @@ class Geometry:
         groups: Groups of a convolution; 1 for a linear layer.
         transposed: A transposed convolution.
         stride, padding, dilation, output_padding: One number a spatial axis.
+        parallel: Axes of the weight along which cells are parallel edges, and the shape has length 1.
     """
 
     shape: tuple[int, ...]
@@ -34,6 +35,7 @@ class Geometry:
     padding: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     output_padding: tuple[int, ...] = ()
+    parallel: tuple[int, ...] = ()
 
     @property
     def inputs(self) -> int:
@@ -88,14 +90,14 @@ class Geometry:
             padding=on_real_axes(self.padding, 0),
             dilation=on_real_axes(self.dilation, 1),
             output_padding=on_real_axes(self.output_padding, 0),
+            parallel=tuple(axis for axis, fold in enumerate(folded) if axis >= 2 and fold),
         )
 
     def spread(self, counts: Tensor, edges: Tensor | None) -> Tensor:
         """Send counts through edges; None: through all."""
         if edges is None:
             return self._to_outputs(self._spread_one(self._of_groups(counts)))
-        if edges.shape != self.shape:  # folded: the cells of a kernel are parallel edges
-            edges = edges.sum(self._summed_cells(edges), keepdim=True, dtype=counts.dtype)
+        edges = self._summed(edges, counts.dtype)
         if not self.linear:
             return self._convolve(counts, edges.to(counts.dtype), self.groups)
         if self._streams(counts, edges):
@@ -110,8 +112,7 @@ class Geometry:
                 made = self._spread_one(grouped)
             (one,) = torch.autograd.grad(made, grouped, self._of_groups(slope))
             return self._to_inputs(one)
-        if edges.shape != self.shape:
-            edges = edges.sum(self._summed_cells(edges), keepdim=True, dtype=counts.dtype)
+        edges = self._summed(edges, counts.dtype)
         if not self.linear:
             return self._convolution_slopes(slope, counts, edges.to(counts.dtype), inputs=True)
         if self._streams(slope, edges):
@@ -129,8 +130,8 @@ class Geometry:
         """Sums of one value an element over all but the channel axis."""
         return values.flatten(0, -2).sum(0) if self.linear else values.transpose(0, 1).flatten(1).sum(1)
 
-    def _summed_cells(self, edges: Tensor) -> list[int]:
-        return [axis for axis, size in enumerate(edges.shape) if size != self.shape[axis]]
+    def _summed(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
+        return edges.sum(self.parallel, keepdim=True, dtype=dtype) if self.parallel else edges
 
     def _streams(self, rows: Tensor, edges: Tensor) -> bool:
         return edges.dtype == torch.bool and edges.numel() > _STREAMED and rows.numel() == rows.shape[-1]
@@ -153,7 +154,7 @@ class Geometry:
     def _of_groups(self, values: Tensor) -> Tensor:
         if self.linear:
             return values.sum(-1, keepdim=True)
-        return values.unflatten(1, (self.groups, -1)).sum(2)
+        return values.reshape(len(values), self.groups, -1, *values.shape[2:]).sum(2)
 
     def _spread_one(self, grouped: Tensor) -> Tensor:
         if self.linear:
@@ -174,7 +175,7 @@ class Geometry:
 
 
 def _pieces(edges: Tensor) -> Sequence[Tensor]:
-    return edges.split(max(1, _STREAMED // 4 // edges.shape[1]))
+    return torch.split(edges, max(1, _STREAMED // 4 // edges.shape[1]))
 
 
 def _times_streamed(counts: Tensor, edges: Tensor) -> Tensor:
@@ -186,6 +187,6 @@ def _times_streamed(counts: Tensor, edges: Tensor) -> Tensor:
 def _times_streamed_transposed(slope: Tensor, edges: Tensor) -> Tensor:
     pieces = _pieces(edges)
     total = slope.new_zeros(edges.shape[1])
-    for piece, part in zip(pieces, slope.flatten().split([len(piece) for piece in pieces]), strict=True):
+    for piece, part in zip(pieces, torch.split(slope.flatten(), [len(piece) for piece in pieces]), strict=True):
         total += torch.mv(piece.to(slope.dtype).T, part)
     return total.reshape(*slope.shape[:-1], -1)

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
-
 
 __all__ = ["Layer"]
 
@@ -64,7 +64,7 @@ class Layer:
         Args:
             kept: Bool, of the weight's shape.
         """
-        return sum(int(part.sum()) * n for part, n in zip(kept.split(self.rows), self.positions, strict=True))
+        return sum(int(part.sum()) * n for part, n in zip(torch.split(kept, list(self.rows)), self.positions, strict=True))
 
     @property
     def dense_macs(self) -> int:

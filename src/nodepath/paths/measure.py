@@ -3,22 +3,21 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from nodepath.errors import ArgumentError, MaskMismatchError
+from nodepath.errors import MaskMismatchError
 from nodepath.masks import MaskSet
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.flow import flow, reach
-from nodepath.paths.network import Network, Resolution
+from nodepath.paths.network import Network
 from nodepath.paths.nodes import NodeGroup, convention_named, node_groups
 from nodepath.paths.semantics import EXACT, PAPER
 from nodepath.paths.topology import LayerTopology, Topology
 from nodepath.registry import nearest
 
-__all__ = ["effective", "matched", "measure", "measure_network", "resolution_named"]
+__all__ = ["effective", "matched", "measure", "measure_network"]
 
 
 def measure(
@@ -62,8 +61,8 @@ def measure(
         "Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective" (OpenReview nqoxB03tzi);
         effective sparsity: Vysogorets & Kempe, arXiv:2107.02306.
     """
-    convention_named(convention), resolution_named(resolution)
-    return measure_network(Network(model, x), masks, convention=convention, resolution=resolution)
+    convention_named(convention)
+    return measure_network(Network(model, x, resolution), masks, convention=convention)
 
 
 def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], *, resolution: str = "pixel") -> MaskSet:
@@ -81,9 +80,8 @@ def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], *,
     Raises:
         MaskMismatchError: See `measure`, as for the other errors.
     """
-    chosen = resolution_named(resolution)
-    network = Network(model, x)
-    live = reach(network, matched(network, masks), chosen).weights
+    network = Network(model, x, resolution)
+    live = reach(network, matched(network, masks)).weights
     metadata = dict(masks.metadata) if isinstance(masks, MaskSet) else {}
     return MaskSet({name: live[name].to(mask.device) for name, mask in masks.items()}, metadata)
 
@@ -93,16 +91,15 @@ def measure_network(
     masks: Mapping[str, Tensor] | None = None,
     *,
     convention: str = "exact",
-    resolution: str = "pixel",
 ) -> Topology:
     """`measure`, for a network that has been read already."""
-    chosen, grain = convention_named(convention), resolution_named(resolution)
+    chosen = convention_named(convention)
     semantics = EXACT if chosen == "exact" else PAPER
     masks = matched(network, masks or {})
-    alive = reach(network, masks, grain, paths=True)
+    alive = reach(network, masks, paths=True)
     # dead ends would only widen the range of the counts
     cleaned = {name: live for name, live in alive.weights.items() if name in masks}
-    carried = flow(network, cleaned, semantics, grain, weights=False)
+    carried = flow(network, cleaned, semantics, weights=False)
     groups: dict[str, list[NodeGroup]] = defaultdict(list)
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)
@@ -134,9 +131,9 @@ def measure_network(
         )
     return Topology(
         convention=chosen,
-        resolution=grain,
+        resolution=network.resolution,
         log10_paths=carried.log2_paths * math.log10(2),
-        dense_log10_paths=network.dense_log2_paths(semantics, grain) * math.log10(2),
+        dense_log10_paths=network.dense_log2_paths(semantics) * math.log10(2),
         nodes=sum(int(group.effective.sum()) for group in everything),
         dense_nodes=sum(len(group.effective) for group in everything),
         control_nodes=sum(int((group.effective & ~group.on_path).sum()) for group in everything),
@@ -146,17 +143,6 @@ def measure_network(
         unused=network.unused,
         tied=tuple(sorted(network.tied)),
     )
-
-
-def resolution_named(name: str) -> Resolution:
-    """Check a resolution's name.
-
-    Raises:
-        ArgumentError: Neither "pixel" nor "channel".
-    """
-    if name not in get_args(Resolution):
-        raise ArgumentError(f"resolution is '{name}'; choose 'pixel' or 'channel'")
-    return name  # type: ignore[return-value]
 
 
 def matched(network: Network, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
 import torch
@@ -66,6 +66,8 @@ class Network:
         model: Any module; never changed. Wrappers (`DataParallel`, `torch.compile`) are looked through.
         x: Example input: a tensor, a tuple, or a dict of keyword arguments. The first axis is the batch;
             one sample of it is used. Only shapes count.
+        resolution: "pixel": each element of an activation counts paths of its own. "channel": each channel does;
+            other axes are folded, and the cells of a kernel are parallel edges.
 
     Attributes:
         layers: Parameter name -> layer, in the order of first use.
@@ -76,13 +78,14 @@ class Network:
         NothingPrunableError: The forward pass uses no Linear or convolution weight.
         InputMismatchError: The model does not run on the example input.
         NoPathError: No output depends on the input.
-        ArgumentError: The example input is none, or holds no floating-point tensor.
+        ArgumentError: The example input is none, or the resolution is unknown.
         UnknownOperationError: An operation whose effect on paths nobody has declared.
     """
 
-    def __init__(self, model: nn.Module, x: ExampleInput) -> None:
+    def __init__(self, model: nn.Module, x: ExampleInput, resolution: str = "pixel") -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
+        self.resolution = resolution_named(resolution)
         self.model = unwrap(model)
         parameters = dict(self.model.named_parameters())
         for name, parameter in parameters.items():
@@ -94,7 +97,7 @@ class Network:
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
         with torch.no_grad():
-            self._outline = self.send(REACH, dense, "outline").tracer
+            self._outline = self.send(REACH, dense, resolution="outline").tracer
         self.layers = _layers(self._outline)
         self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
         self.unused = _unused(self.model, self.layers, self.tied)
@@ -104,17 +107,17 @@ class Network:
                 "weight; check that the example input takes the way of real data"
             )
 
-    def dense_log2_paths(self, semantics: Semantics = EXACT, resolution: Resolution = "pixel") -> float:
+    def dense_log2_paths(self, semantics: Semantics = EXACT) -> float:
         """Log2 of the number of paths with all weights; -inf for none.
 
         Cost: one forward pass in float64, in which one channel stands for all of a layer; none if a network of the
         same model whose forward pass takes the same steps was asked before.
         """
         known = _DENSE.setdefault(self.model, {})
-        key = (self._outline.fingerprint.digest, semantics, resolution)
+        key = (self._outline.fingerprint.digest, semantics, self.resolution)
         if key not in known:
             with torch.no_grad():
-                known[key] = log2(self.send(semantics, dense, resolution))
+                known[key] = log2(self.send(semantics, dense))
         return known[key]
 
     @cached_property
@@ -144,16 +147,17 @@ class Network:
         return {name: parameters[name].detach() for name in self.layers}
 
     def send(
-        self, semantics: Semantics, weigh: Weigh, resolution: Grain = "pixel", note: Note | None = None
+        self, semantics: Semantics, weigh: Weigh, note: Note | None = None, resolution: Grain | None = None
     ) -> Arrival:
         """One forward pass of path counts.
 
         Args:
             semantics: What is sent.
             weigh: Gives the edges of each layer as the signal reaches it.
-            resolution: Which axes counts have in full.
             note: Takes down what passes the layers, when the slopes come back.
+            resolution: Another than the network's.
         """
+        resolution = resolution or self.resolution
         sources = self.example.sources()
         dtype = sources[0].dtype if sources else torch.get_default_dtype()
         channels = self.input_axes if resolution == "channel" else ()
@@ -170,8 +174,8 @@ class Network:
             carrying = [signal for signal in signals if signal.role is not Role.ATTENTION]
             if signals and not carrying:
                 raise UnknownOperationError(
-                    f"the output of {type(self.model).__name__} is a product of two activations, and nothing tells which "
-                    "of them carries the paths; mark the other one with nodepath.paths.control (see docs/paths.md)"
+                    f"the output of {type(self.model).__name__} is a product of two activations, and nothing tells "
+                    "which of them carries the paths; mark the other with nodepath.paths.control (see docs/paths.md)"
                 )
             if not signals:
                 raise NoPathError(
@@ -188,6 +192,17 @@ class Network:
             for signal in carrying:
                 total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
         return Arrival(total, exponent, tuple(tracer.sources), tracer)
+
+
+def resolution_named(name: str) -> Resolution:
+    """Check a resolution's name.
+
+    Raises:
+        ArgumentError: Neither "pixel" nor "channel".
+    """
+    if name not in get_args(Resolution):
+        raise ArgumentError(f"resolution is '{name}'; choose 'pixel' or 'channel'")
+    return name  # type: ignore[return-value]
 
 
 def log2(arrival: Arrival) -> float:

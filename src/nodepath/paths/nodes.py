@@ -1,9 +1,10 @@
 """Which units count as nodes: the two conventions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
@@ -58,8 +59,8 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
     if convention == "exact":
         every = zip(network.input_axes, reach.sources, paths.sources, flow.sources, strict=True)
         for axis, live, on_path, share in every:
-            bits = (_by_channel(which.double(), axis) > 0 for which in (live, on_path))
-            yield NodeGroup(INPUT, *bits, _by_channel(share, axis))
+            reached, carrying = (_by_channel(which.double(), axis) > 0 for which in (live, on_path))
+            yield NodeGroup(INPUT, reached, carrying, _by_channel(share, axis))
     for name, layer in network.layers.items():
         if convention == "paper" and layer.shortcut:
             continue
@@ -68,8 +69,8 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
                 part = name, row
                 yield NodeGroup(name, reach.inputs[part], paths.inputs[part], flow.inputs[part])
         if convention == "exact" or layer.linear:
-            sizes = layer.rows if len(layer.rows) > 1 else [layer.outputs]
-            outputs = (held[name].split(sizes) for held in (reach.outputs, paths.outputs, flow.outputs))
+            sizes = list(layer.rows) if len(layer.rows) > 1 else [layer.outputs]
+            outputs = (torch.split(held[name], sizes) for held in (reach.outputs, paths.outputs, flow.outputs))
             for group in zip(*outputs, strict=True):
                 yield NodeGroup(name, *group)
 

@@ -240,19 +240,30 @@ class PathTracer(TorchFunctionMode):
         if any(tensor in self._indices for tensor in tensors):
             for made in tensors_in(result):
                 self._indices[made] = None
-        first = args[0] if args and isinstance(args[0], Tensor) else None
         origins = [self.part_of(t)[0] or self._derived.get(t) for t in tensors]
         origin = next((name for name in origins if name is not None), None)
         if origin is not None:
             for made in tensors_in(result):
                 if self.part_of(made)[0] is not None:
                     continue
-                row = _first_row(made, first) if first is not None and self.part_of(first)[0] == origin else None
-                if row is not None or (function in _SAME_VALUES and self.part_of(first)[0] == origin):
-                    self._parts[made] = (origin, self.part_of(first)[1] + (row or 0))
-                else:
+                row = self._row_of(function, made, args[0] if args else None)
+                if row is None:
                     self._derived[made] = origin
+                else:
+                    self._parts[made] = (origin, row)
         return result
+
+    def _row_of(self, function: Any, made: Tensor, first: Any) -> int | None:
+        """The row of its parameter that a tensor begins with, if it is some rows of one, or a cast of one."""
+        if not isinstance(first, Tensor):
+            return None
+        name, before = self.part_of(first)
+        if name is None:
+            return None
+        row = _first_row(made, first)
+        if row is None and function in _SAME_VALUES:
+            row = 0
+        return None if row is None else before + row
 
 
 def _first_row(view: Tensor, base: Tensor) -> int | None:
@@ -260,7 +271,7 @@ def _first_row(view: Tensor, base: Tensor) -> int | None:
     same = view.ndim == base.ndim and view.shape[1:] == base.shape[1:] and view.stride() == base.stride()
     if not same or view.untyped_storage().data_ptr() != base.untyped_storage().data_ptr():
         return None
-    row, rest = divmod(view.storage_offset() - base.storage_offset(), base.stride(0))
+    row, rest = divmod(int(view.storage_offset() - base.storage_offset()), base.stride(0))
     return row if rest == 0 else None
 
 
