@@ -9,6 +9,7 @@ from torch import Tensor, broadcast_shapes
 from torch.overrides import resolve_name
 
 from nodepath.errors import UnknownOperationError
+from nodepath.paths.fingerprint import digest
 from nodepath.paths.folding import rearranged
 from nodepath.paths.geometry import Geometry
 from nodepath.paths.graph import Merge
@@ -107,10 +108,11 @@ class Call:
         shape = counts.shape if shape is None else shape
         role = min(signal.role for signal in self.inputs) if role is None else role
         silent = all(signal.silent for signal in self.inputs) if silent is None else silent
+        offsets = None if silent else counts.new_ones([1] * counts.ndim)
         if role is Role.ATTENTION and not self.semantics.boolean:
             counts, exponent = (counts.detach() > 0).to(counts.dtype), 0
         step, sources = self._step(merges), self._sources(shape)
-        return self.tracer.carry(Signal(counts, shape, exponent, step, sources, role, silent))
+        return self.tracer.carry(Signal(counts, shape, exponent, step, sources, role, offsets))
 
     def keep(self, input: Tensor, *, shares_memory: bool, role: Role = Role.VALUE, silent: bool = True) -> Tensor:
         """A tensor that carries what `input` does.
@@ -122,7 +124,8 @@ class Call:
             silent: The function is zero at zero.
         """
         signal = self.signal(input)
-        kept = replace(signal, step=self._step(), role=max(signal.role, role), silent=signal.silent and silent)
+        offsets = signal.offsets if silent else signal.counts.new_ones([1] * signal.counts.ndim)
+        kept = replace(signal, step=self._step(), role=max(signal.role, role), offsets=offsets)
         return self.tracer.carry(kept if shares_memory else self.tracer.moved(kept))
 
     def rearrange(self, args: Any, kwargs: Any, *, shares_memory: bool = False, permutes: bool = False) -> Any:
@@ -143,20 +146,30 @@ class Call:
         def run(counts: Tensor) -> Any:
             return self.function(*self._with(args, counts), **self._with(kwargs, counts))
 
-        def carry(made: Tensor, shape: torch.Size | None = None) -> Tensor:
-            shape = made.shape if shape is None else shape
+        def rearrange(values: Tensor, each: Callable[[Tensor, torch.Size], Any]) -> Any:
+            if self.folds:
+                return rearranged(run, values, signal.shape, each)
+            return replace_tensors(run(values), lambda made: each(made, made.shape))
+
+        parts: list[Tensor] = []
+        if signal.offsets is not None and signal.offsets.numel() > 1:
+            rearrange(signal.offsets.expand_as(signal.counts), lambda made, _: parts.append(made))
+        by_element = iter(parts)
+
+        def carry(made: Tensor, shape: torch.Size) -> Tensor:
+            offsets = signal.offsets
+            if offsets is not None:
+                offsets = next(by_element) if parts else offsets.reshape([1] * made.ndim)
             sources = {
                 number: self._permuted(axes, signal.shape, args, kwargs)
                 if permutes
                 else _cut(axes, signal.shape, shape)
                 for number, axes in signal.sources.items()
             }
-            moved = replace(signal, counts=made, shape=shape, step=step, sources=sources)
+            moved = replace(signal, counts=made, shape=shape, step=step, sources=sources, offsets=offsets)
             return self.tracer.carry(moved if shares_memory else self.tracer.moved(moved))
 
-        if self.folds:
-            return rearranged(run, signal.counts, signal.shape, carry)
-        return replace_tensors(run(signal.counts), carry)
+        return rearrange(signal.counts, carry)
 
     def overwrite(self, target: Tensor, counts: Tensor, exponent: int) -> None:
         """An operation in place: `target` carries something else from now on."""
@@ -207,15 +220,19 @@ class Call:
         """
         signal, by = self.signal(value), self.signal(control)
         shape: torch.Size = broadcast_shapes(signal.shape, by.shape)  # type: ignore[no-untyped-call]
-        factor = self.pattern(by if kills else replace(by, silent=False, role=Role.STEERING))
+        factor = self.pattern(by, kills=kills)
         counts = signal.counts if factor is None else signal.counts * factor
         silent = signal.silent or by.silent
         return self.emit(self.fit(counts, shape), signal.exponent, shape=shape, role=signal.role, silent=silent)
 
-    def pattern(self, control: Signal) -> Tensor | None:
+    def pattern(self, control: Signal, *, kills: bool = True) -> Tensor | None:
         """What a control multiplies counts by: 1 where it lets pass, 0 elsewhere; None: 1."""
-        silent = control.silent or control.role is Role.ATTENTION
-        return gate(control.counts, silent=silent, boolean=self.semantics.boolean, switch=self.tracer.switch)
+        offsets = control.offsets
+        if control.role is Role.ATTENTION:
+            offsets = None  # zero where it may not be read
+        if not kills:
+            offsets = control.counts.new_ones([1] * control.counts.ndim)
+        return gate(control.counts, offsets, boolean=self.semantics.boolean, switch=self.tracer.switch)
 
     def attention(self, counts: Tensor, shape: torch.Size, contributions: Tensor | None = None) -> Tensor:
         """A tensor that steers: `counts` are 1 where it may be read.
@@ -261,23 +278,31 @@ class Call:
         shape = geometry.output_shape(signal.shape)
         site = Site(name, weight, first_row, geometry, geometry.positions(signal.shape), reads)
         tracer.sites.append(site)
-        tracer.fingerprint.add(name or (weight.detach() != 0), geometry)
+        tracer.fingerprint.add(name or digest(weight.detach() != 0), geometry)
         if tracer.resolution == "outline":
             blanks = (torch.empty(size, device="meta") for size in (signal.shape, geometry.shape))
             geometry.spread(*blanks)  # an input that does not fit is torch's to refuse
-            made, exponent = signal.counts.new_ones([1] * len(shape)), 0
+            made, exponent, edges = signal.counts.new_ones([1] * len(shape)), 0, None
         else:
             counts = signal.unfolded(geometry.axis)
             here = geometry.folded(signal.folded)
             edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
             made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
+        offsets = None
+        if bias is not None or not signal.silent:
+            offsets = made.new_ones([1] * made.ndim)
+            fed = tracer.fed(site, edges) if bias is None else None
+            if fed is not None:
+                sizes = [1] * made.ndim
+                sizes[geometry.axis] = -1
+                offsets = fed.to(made).reshape(sizes)
         role = Role.VALUE
         if signal.role is Role.ATTENTION:
             role, exponent = Role.ATTENTION, 0
             made = made if self.semantics.boolean else (made.detach() > 0).to(made.dtype)
         step = tracer.graph.add((signal.step,), name)
         sources = {} if name is not None else dict.fromkeys(signal.sources)
-        return tracer.carry(Signal(made, shape, exponent, step, sources, role, silent=bias is None))
+        return tracer.carry(Signal(made, shape, exponent, step, sources, role, offsets))
 
     def unknown(self, why: str) -> UnknownOperationError:
         """The error for an operation that cannot be counted through."""

@@ -6,40 +6,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Fingerprint"]
+__all__ = ["Fingerprint", "digest"]
 
 
 class Fingerprint:
-    """A hash of all that decides about counts.
-
-    Functions, their plain arguments, the shapes of parameters, and the contents of constants that are none: indices,
-    masks, fixed filters.
-    """
+    """A hash of all that decides about counts: functions and their arguments, in order."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
 
     def add(self, *values: Any) -> None:
-        """Take in some values; tensors by what they hold."""
-        for value in values:
-            if isinstance(value, Tensor):
-                self._add_tensor(value)
-            elif isinstance(value, list | tuple):
-                self.add(*value)
-            elif isinstance(value, dict):
-                self.add(*value.items())
-            else:
-                self._hash.update(repr(value).encode() + b";")
+        """Take in some values that have a repr of their own; tensors as their `digest`."""
+        self._hash.update(repr(values).encode())
 
     @property
     def digest(self) -> bytes:
         """The hash so far."""
         return self._hash.digest()
 
-    def _add_tensor(self, value: Tensor) -> None:
-        self.add(tuple(value.shape), value.dtype)
-        if isinstance(value, nn.Parameter) or value.layout != torch.strided:
-            return
-        held = value.detach().cpu().contiguous()
-        if held.numel():
-            self._hash.update(held.flatten().view(torch.uint8).numpy().data)
+
+def digest(constant: Tensor) -> tuple[Any, ...]:
+    """What a constant holds: indices, masks, fixed filters. Of a parameter, only the shape counts."""
+    about = tuple(constant.shape), constant.dtype
+    if isinstance(constant, nn.Parameter) or constant.layout != torch.strided or not constant.numel():
+        return about
+    held = constant.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    return *about, hashlib.blake2b(held.data, digest_size=16).digest()

@@ -136,6 +136,7 @@ def flow(
     semantics: Semantics = EXACT,
     *,
     weights: bool = True,
+    kept: Mapping[str, Tensor] | None = None,
 ) -> Flow:
     """Send paths through a network whose weights are `edges`.
 
@@ -148,6 +149,7 @@ def flow(
         edges: Parameter name -> edge weights >= 0, of the weight's shape; ones for what is absent.
         semantics: How pooling is read.
         weights: Ask for the share of each weight.
+        kept: See `Network.send`.
 
     Cost: one forward and one backward pass in float64.
 
@@ -156,7 +158,7 @@ def flow(
     """
     note = _Shares(network, weights=weights)
     with torch.enable_grad():
-        arrival = network.send(semantics, given(edges), note)
+        arrival = network.send(semantics, given(edges), note, kept=kept)
     total = arrival.counts.detach()
     if total.item() == 0.0:
         return Flow(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 __all__ = ["Geometry"]
 
-_STREAMED = 1 << 22
-"""Boolean matrices beyond this size are read in pieces, so that no copy of them in floating point is ever made."""
+_PIECE = 1 << 17
+"""So many entries of a matrix are converted at once: they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ class Geometry:
         """Send counts through edges; None: through all."""
         if edges is None:
             return self._to_outputs(self._spread_one(self._of_groups(counts)))
-        edges = self._summed(edges, counts.dtype)
-        if not self.linear:
-            return self._convolve(counts, edges.to(counts.dtype), self.groups)
-        if self._streams(counts, edges):
-            return _times_streamed(counts, edges)
-        return F.linear(counts, edges.to(counts.dtype))
+        if self._is_matrix(counts):
+            vector = counts.flatten().repeat_interleave(edges[0, 0].numel())
+            return self._as_activation(_times(edges.flatten(1), vector), counts)
+        if self.linear:
+            return F.linear(counts, edges.to(counts.dtype))
+        return self._convolve(counts, self._summed(edges, counts.dtype), self.groups)
 
     def pull(self, slope: Tensor, edges: Tensor | None, counts: Tensor) -> Tensor:
         """The slope of what `spread` gives in each of the counts, from the slope in its result."""
@@ -112,12 +112,12 @@ class Geometry:
                 made = self._spread_one(grouped)
             (one,) = torch.autograd.grad(made, grouped, self._of_groups(slope))
             return self._to_inputs(one)
-        edges = self._summed(edges, counts.dtype)
-        if not self.linear:
-            return self._convolution_slopes(slope, counts, edges.to(counts.dtype), inputs=True)
-        if self._streams(slope, edges):
-            return _times_streamed_transposed(slope, edges)
-        return torch.matmul(slope, edges.to(counts.dtype))
+        if self._is_matrix(counts):
+            vector = _transposed_times(edges.flatten(1), slope.flatten())
+            return self._as_activation(vector.reshape(self.inputs, -1).sum(1), counts)
+        if self.linear:
+            return torch.matmul(slope, edges.to(counts.dtype))
+        return self._convolution_slopes(slope, counts, self._summed(edges, counts.dtype), inputs=True)
 
     def touch(self, slope: Tensor, counts: Tensor) -> Tensor:
         """The slope of what `spread` gives in each edge, from the slope in its result; cells of folded axes as one."""
@@ -126,15 +126,32 @@ class Geometry:
         like = counts.new_empty(()).expand(self.shape)
         return self._convolution_slopes(slope, counts, like, inputs=False)
 
+    def fed(self, edges: Tensor) -> Tensor:
+        """Which output channels have an edge: bool (out,)."""
+        if not self.transposed:
+            return edges.flatten(1).any(1)
+        each = edges.reshape(self.groups, -1, edges.shape[1], edges[0, 0].numel())
+        return each.any(3).any(1).flatten()
+
     def by_channel(self, values: Tensor) -> Tensor:
         """Sums of one value an element over all but the channel axis."""
         return values.flatten(0, -2).sum(0) if self.linear else values.transpose(0, 1).flatten(1).sum(1)
 
-    def _summed(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
-        return edges.sum(self.parallel, keepdim=True, dtype=dtype) if self.parallel else edges
+    def _is_matrix(self, counts: Tensor) -> bool:
+        """A single vector of channels arrives, so that a layer is no more than a matrix."""
+        return self.groups == 1 and not self.transposed and counts.numel() == self.inputs and self._pointwise
 
-    def _streams(self, rows: Tensor, edges: Tensor) -> bool:
-        return edges.dtype == torch.bool and edges.numel() > _STREAMED and rows.numel() == rows.shape[-1]
+    @property
+    def _pointwise(self) -> bool:
+        return self.linear or len(self.parallel) == len(self.shape) - 2
+
+    def _as_activation(self, vector: Tensor, like: Tensor) -> Tensor:
+        sizes = [1] * like.ndim
+        sizes[self.axis] = -1
+        return vector.reshape(sizes)
+
+    def _summed(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
+        return edges.sum(self.parallel, keepdim=True, dtype=dtype) if self.parallel else edges.to(dtype)
 
     def _convolve(self, counts: Tensor, edges: Tensor, groups: int) -> Tensor:
         return torch.convolution(
@@ -174,19 +191,19 @@ class Geometry:
         return grouped.unsqueeze(2).expand(-1, -1, each, *grouped.shape[2:]).flatten(1, 2)
 
 
-def _pieces(edges: Tensor) -> Sequence[Tensor]:
-    return torch.split(edges, max(1, _STREAMED // 4 // edges.shape[1]))
+def _times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """A matrix of any type times a vector, read in pieces: no copy of it in floating point is ever made."""
+    return torch.cat([torch.mv(piece.to(vector.dtype), vector) for piece in _pieces(matrix)])
 
 
-def _times_streamed(counts: Tensor, edges: Tensor) -> Tensor:
-    vector = counts.flatten()
-    made = torch.cat([torch.mv(piece.to(counts.dtype), vector) for piece in _pieces(edges)])
-    return made.reshape(*counts.shape[:-1], -1)
+def _transposed_times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """The transpose of a matrix of any type times a vector, read in pieces."""
+    pieces = _pieces(matrix)
+    total = vector.new_zeros(matrix.shape[1])
+    for piece, part in zip(pieces, torch.split(vector, [len(piece) for piece in pieces]), strict=True):
+        total.addmv_(piece.to(vector.dtype).T, part)
+    return total
 
 
-def _times_streamed_transposed(slope: Tensor, edges: Tensor) -> Tensor:
-    pieces = _pieces(edges)
-    total = slope.new_zeros(edges.shape[1])
-    for piece, part in zip(pieces, torch.split(slope.flatten(), [len(piece) for piece in pieces]), strict=True):
-        total += torch.mv(piece.to(slope.dtype).T, part)
-    return total.reshape(*slope.shape[:-1], -1)
+def _pieces(matrix: Tensor) -> Sequence[Tensor]:
+    return torch.split(matrix, max(1, _PIECE // matrix.shape[1]))

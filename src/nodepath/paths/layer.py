@@ -64,7 +64,10 @@ class Layer:
         Args:
             kept: Bool, of the weight's shape.
         """
-        return sum(int(part.sum()) * n for part, n in zip(torch.split(kept, list(self.rows)), self.positions, strict=True))
+        return sum(
+            int(part.count_nonzero()) * n
+            for part, n in zip(torch.split(kept, list(self.rows)), self.positions, strict=True)
+        )
 
     @property
     def dense_macs(self) -> int:

@@ -99,7 +99,7 @@ def measure_network(
     alive = reach(network, masks, paths=True)
     # dead ends would only widen the range of the counts
     cleaned = {name: live for name, live in alive.weights.items() if name in masks}
-    carried = flow(network, cleaned, semantics, weights=False)
+    carried = flow(network, cleaned, semantics, weights=False, kept=masks)
     groups: dict[str, list[NodeGroup]] = defaultdict(list)
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)
@@ -108,15 +108,15 @@ def measure_network(
     layers = []
     for name, layer in network.layers.items():
         live = alive.weights[name]
-        steering = 0 if alive.paths is None else int((live & ~alive.paths.weights[name]).sum())
+        steering = 0 if alive.paths is None else int((live & ~alive.paths.weights[name]).count_nonzero())
         here = groups[name]
         layers.append(
             LayerTopology(
                 name=name,
                 shape=layer.shape,
                 prunable=layer.size,
-                kept=int(masks[name].sum()) if name in masks else layer.size,
-                effective=int(live.sum()),
+                kept=int(masks[name].count_nonzero()) if name in masks else layer.size,
+                effective=int(live.count_nonzero()),
                 control=steering,
                 nodes=sum(int(group.effective.sum()) for group in here),
                 control_nodes=sum(int((group.effective & ~group.on_path).sum()) for group in here),

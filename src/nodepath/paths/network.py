@@ -107,6 +107,11 @@ class Network:
                 "weight; check that the example input takes the way of real data"
             )
 
+    @property
+    def steers(self) -> bool:
+        """Whether products of activations steer paths in it."""
+        return self._outline.switch.used
+
     def dense_log2_paths(self, semantics: Semantics = EXACT) -> float:
         """Log2 of the number of paths with all weights; -inf for none.
 
@@ -147,7 +152,12 @@ class Network:
         return {name: parameters[name].detach() for name in self.layers}
 
     def send(
-        self, semantics: Semantics, weigh: Weigh, note: Note | None = None, resolution: Grain | None = None
+        self,
+        semantics: Semantics,
+        weigh: Weigh,
+        note: Note | None = None,
+        resolution: Grain | None = None,
+        kept: Mapping[str, Tensor] | None = None,
     ) -> Arrival:
         """One forward pass of path counts.
 
@@ -156,6 +166,8 @@ class Network:
             weigh: Gives the edges of each layer as the signal reaches it.
             note: Takes down what passes the layers, when the slopes come back.
             resolution: Another than the network's.
+            kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives: an
+                output that only constants reach is on no path, and yet not zero.
         """
         resolution = resolution or self.resolution
         sources = self.example.sources()
@@ -163,7 +175,15 @@ class Network:
         channels = self.input_axes if resolution == "channel" else ()
         with evaluating(self.model):
             tracer = PathTracer(
-                self.model, semantics, self._names, weigh, dtype, resolution=resolution, channels=channels, note=note
+                self.model,
+                semantics,
+                self._names,
+                weigh,
+                dtype,
+                resolution=resolution,
+                channels=channels,
+                note=note,
+                kept=kept,
             )
             swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
             swap |= {id(x): tracer.index(x) for x in self.example.indices()}

@@ -49,7 +49,8 @@ class Signal:
         step: Which step of the graph made it.
         sources: The inputs that it comes from through no prunable layer: number of the source -> its axes here.
         role: What it is in a product.
-        silent: An element that no path reaches is zero (no bias, and every function since is zero at zero).
+        offsets: 1 where an element that no path reaches is a constant other than zero (a bias), 0 where it is zero; of a
+            shape that broadcasts to that of the counts. None: zero everywhere.
         storage: Shared by all views of the same memory.
     """
 
@@ -59,13 +60,18 @@ class Signal:
     step: int
     sources: Mapping[int, Axes]
     role: Role = Role.VALUE
-    silent: bool = True
+    offsets: Tensor | None = None
     storage: Storage = field(default_factory=Storage)
 
     @property
     def folded(self) -> tuple[bool, ...]:
         """Of each axis, whether all along it are one."""
         return tuple(own == 1 < size for own, size in zip(self.counts.shape, self.shape, strict=True))
+
+    @property
+    def silent(self) -> bool:
+        """Whether an element that no path reaches is zero."""
+        return self.offsets is None
 
     def unfolded(self, axis: int) -> Tensor:
         """Counts with all entries of one axis."""

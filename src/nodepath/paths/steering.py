@@ -24,12 +24,12 @@ class Switch:
 
 
 class _Gate(torch.autograd.Function):
-    """1 where the control lets pass: where it is reached, or not zero though unreached."""
+    """What a control lets pass, which lives where what it steers does."""
 
     @staticmethod
-    def forward(ctx: Any, counts: Tensor, silent: bool, switch: Switch) -> Tensor:
+    def forward(ctx: Any, counts: Tensor, pattern: Tensor, switch: Switch) -> Tensor:
         ctx.switch = switch
-        return (counts > 0.5).to(counts.dtype) if silent else torch.ones_like(counts)
+        return pattern.expand_as(counts).clone()
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
@@ -65,20 +65,26 @@ class _Coupled(torch.autograd.Function):
         return slopes[0].amax(ctx.dim, keepdim=True) * (counts > 0.5), None
 
 
-def gate(counts: Tensor, *, silent: bool, boolean: bool, switch: Switch) -> Tensor | None:
-    """What a control multiplies counts by; None: by 1.
+def gate(counts: Tensor, offsets: Tensor | None, *, boolean: bool, switch: Switch) -> Tensor | None:
+    """What a control multiplies counts by: 1 where it is reached, or not zero though unreached; None: by 1.
 
     Args:
         counts: Of the control.
-        silent: It is zero where it is not reached.
+        offsets: Of the control, see `Signal`.
         boolean: Reachability is sent, whose slopes run back into the control.
         switch: Whether they do.
     """
     switch.used = True
-    if boolean:
-        made: Tensor = _Gate.apply(counts, silent, switch)
-        return made
-    return (counts.detach() > 0).to(counts.dtype) if silent else None
+    everywhere = offsets is not None and offsets.numel() == 1
+    if everywhere and not boolean:
+        return None
+    pattern = counts.detach() > 0
+    if offsets is not None:
+        pattern = pattern | (offsets > 0)
+    if not boolean:
+        return pattern.to(counts.dtype)
+    made: Tensor = _Gate.apply(counts, pattern.to(counts.dtype), switch)
+    return made
 
 
 def attached(pattern: Tensor, contributions: Tensor, switch: Switch) -> Tensor:

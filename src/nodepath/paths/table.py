@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nodepath.errors import ArgumentError
 
-__all__ = ["Rule", "begins_paths", "register", "rule_for"]
+__all__ = ["Rule", "begins_paths", "reads_constants", "register", "rule_for"]
 
 Rule = Callable[..., Any]
 """Called as `rule(call, *args, **kwargs)` with the arguments of the torch function; see `call.Call`."""
@@ -18,12 +18,15 @@ R = TypeVar("R", bound=Rule)
 
 _RULES: dict[Any, Rule] = {}
 _BEGINNINGS: dict[Any, Literal["before", "after"]] = {}
+_BLIND: set[Any] = set()
 _OPERATORS = set("abs add and div eq floordiv ge getitem gt invert le lt matmul mul ne neg or pow sub truediv".split())
 _NAMESPACES = (torch, Tensor, F, torch.special)
 
 
 def register(
-    *functions: str | Callable[..., Any], begins: Literal["before", "after"] | None = None
+    *functions: str | Callable[..., Any],
+    begins: Literal["before", "after"] | None = None,
+    reads_constants: bool = True,
 ) -> Callable[[R], R]:
     """Decorator: declare what torch functions do to paths.
 
@@ -33,6 +36,8 @@ def register(
             operators, `__name__`, `__iname__` and `__rname__` included.
         begins: If their first argument is an input that is no floating-point number (token ids), paths begin at its
             elements ("before") or at those of the result ("after").
+        reads_constants: What constants among their arguments hold may matter for paths (a mask, an index), and not
+            only their shapes.
 
     Raises:
         ArgumentError: A name that torch does not know, or a function that has a rule already.
@@ -48,6 +53,8 @@ def register(
                     raise ArgumentError(f"{each} has a rule already: '{_RULES[each].__name__}'")
                 if begins is not None:
                     _BEGINNINGS[each] = begins
+                if not reads_constants:
+                    _BLIND.add(each)
         return rule
 
     return file
@@ -67,6 +74,11 @@ def _named(name: str) -> list[Any]:
 def begins_paths(function: Any) -> Literal["before", "after"] | None:
     """Where paths begin if the function's first argument is an input that is no floating-point number."""
     return _BEGINNINGS.get(function)
+
+
+def reads_constants(function: Any) -> bool:
+    """Whether what constants among the function's arguments hold may matter for paths."""
+    return function not in _BLIND
 
 
 def rule_for(function: Any) -> Rule | None:

@@ -2,25 +2,25 @@
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from nodepath.errors import TransformedWeightError
 from nodepath.paths.call import Call
-from nodepath.paths.fingerprint import Fingerprint
+from nodepath.paths.fingerprint import Fingerprint, digest
 from nodepath.paths.graph import Graph
+from nodepath.paths.known import Known
 from nodepath.paths.nested import tensors_in
 from nodepath.paths.semantics import Semantics
 from nodepath.paths.signal import Signal, Storage
 from nodepath.paths.site import Note, Site, Weigh
 from nodepath.paths.steering import Switch
-from nodepath.paths.table import begins_paths, rule_for
+from nodepath.paths.table import begins_paths, reads_constants, rule_for
 from nodepath.paths.where import running_module
 
 __all__ = ["Grain", "PathTracer"]
@@ -46,6 +46,7 @@ class PathTracer(TorchFunctionMode):
         resolution: Which axes counts have in full.
         channels: Of each source, the axis of its channels; None: each unit is one. Needed for channels alone.
         note: Takes down what passes the layers, when the slopes come back.
+        kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class PathTracer(TorchFunctionMode):
         resolution: Grain = "pixel",
         channels: tuple[int | None, ...] = (),
         note: Note | None = None,
+        kept: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -74,13 +76,14 @@ class PathTracer(TorchFunctionMode):
         self.sources: list[Tensor] = []
         self.source_shapes: list[torch.Size] = []
         self._channels = channels
+        self._kept = kept or {}
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
-        self._signals: MutableMapping[Tensor, Signal] = WeakTensorKeyDictionary()
-        self._parts: MutableMapping[Tensor, tuple[str, int]] = WeakTensorKeyDictionary()
-        self._derived: MutableMapping[Tensor, str] = WeakTensorKeyDictionary()
-        self._indices: MutableMapping[Tensor, None] = WeakTensorKeyDictionary()
-        self._begun: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._signals: Known[Signal] = Known()
+        self._parts: Known[tuple[str, int]] = Known()
+        self._derived: Known[str] = Known()
+        self._indices: Known[bool] = Known()
+        self._begun: Known[Tensor] = Known()
         self._unreadable: dict[Storage, str] = {}
         self._written: dict[int, Tensor] = {}
         self._blank: dict[torch.device, Tensor] = {}
@@ -103,7 +106,7 @@ class PathTracer(TorchFunctionMode):
 
     def index(self, value: Tensor) -> Tensor:
         """An input that is no floating-point number: where an embedding or a layer reads it, paths begin."""
-        self._indices[value] = None
+        self._indices[value] = True
         return value
 
     def carry(self, signal: Signal) -> Tensor:
@@ -122,6 +125,16 @@ class PathTracer(TorchFunctionMode):
         """What a tensor carries, or None."""
         return self._signals.get(value) if isinstance(value, Tensor) else None
 
+    def fed(self, site: Site, edges: Tensor | None) -> Tensor | None:
+        """Which outputs of a layer have a kept weight; None: all."""
+        if site.name in self._kept:
+            edges = self._kept[site.name][site.rows]
+        return None if edges is None else site.geometry.fed(edges)
+
+    def origin_of(self, constant: Tensor) -> str | None:
+        """The parameter that a constant is, is a part of, or was computed from, or None."""
+        return self.part_of(constant)[0] or self._derived.get(constant)
+
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a parameter."""
         return tuple(self.model.get_parameter(name).shape)
@@ -129,7 +142,7 @@ class PathTracer(TorchFunctionMode):
     def part_of(self, weight: Tensor) -> tuple[str | None, int]:
         """The prunable parameter that a tensor is, or some rows of, and the first row; (None, 0) for others."""
         name = self._names.get(id(weight))
-        return (name, 0) if name is not None else self._parts.get(weight, (None, 0))
+        return (name, 0) if name is not None else self._parts.get(weight) or (None, 0)
 
     def check_untransformed(self, weight: Tensor) -> None:
         """A constant that is used as edges is no function of a prunable weight.
@@ -163,7 +176,7 @@ class PathTracer(TorchFunctionMode):
         kwargs = kwargs or {}
         rule = rule_for(function)
         begins = begins_paths(function)
-        if begins is not None and args and isinstance(args[0], Tensor) and args[0] in self._indices:
+        if begins is not None and args and isinstance(args[0], Tensor) and self._indices.get(args[0]):
             if begins == "after":
                 made = function(*args, **kwargs)
                 return self.source(made.shape, made.device)
@@ -187,7 +200,7 @@ class PathTracer(TorchFunctionMode):
         with torch.set_grad_enabled(self._with_slopes):
             result = rule(call, *args, **kwargs)
             if isinstance(result, Tensor) and _is_in_place(function, kwargs):
-                self.overwrite(args[0], self._signals[result], call)
+                self.overwrite(args[0], call.signal(result), call)
                 return args[0]
             return result
 
@@ -211,23 +224,28 @@ class PathTracer(TorchFunctionMode):
 
     def _beginning(self, value: Tensor) -> Tensor:
         """What carries the paths that begin at an input that is no floating-point number."""
-        if value not in self._begun:
-            self._begun[value] = self.source(value.shape, value.device)
-        return self._begun[value]
+        begun = self._begun.get(value)
+        if begun is None:
+            begun = self._begun[value] = self.source(value.shape, value.device)
+        return begun
 
     def _take_down(self, function: Any, args: Any, kwargs: Any) -> None:
         """Add to the fingerprint what decides about the counts after this function."""
+        constants_matter = reads_constants(function)
 
         def described(value: Any) -> Any:
             if isinstance(value, Tensor):
-                signal = self.signal(value)
-                return value if signal is None else ("step", signal.step)
+                signal = self._signals.get(value)
+                if signal is not None:
+                    return signal.step
+                return digest(value) if constants_matter else tuple(value.shape)
             if isinstance(value, list | tuple):
                 return [described(each) for each in value]
             return value
 
-        self.fingerprint.add(getattr(function, "__name__", str(function)))
-        self.fingerprint.add(*[described(value) for value in (*args, *sorted(kwargs.items()))])
+        self.fingerprint.add(
+            getattr(function, "__name__", function), *map(described, args), *map(described, kwargs.items())
+        )
 
     def _lies_in_written_memory(self, tensor: Tensor) -> bool:
         if not self._written or self.signal(tensor) is not None or tensor.layout != torch.strided:
@@ -237,9 +255,9 @@ class PathTracer(TorchFunctionMode):
     def _untracked(self, function: Any, tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Constants, run as they are; remembers which are made from a prunable weight, or are rows or casts of one."""
         result = function(*args, **kwargs)
-        if any(tensor in self._indices for tensor in tensors):
+        if any(map(self._indices.get, tensors)):
             for made in tensors_in(result):
-                self._indices[made] = None
+                self._indices[made] = True
         origins = [self.part_of(t)[0] or self._derived.get(t) for t in tensors]
         origin = next((name for name in origins if name is not None), None)
         if origin is not None:

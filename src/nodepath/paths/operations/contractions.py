@@ -97,16 +97,27 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
     pattern = factor if factor is not None else torch.ones_like(steering.counts)
     counts = [value.counts, pattern] if place == 0 else [pattern, value.counts]
     sums = torch.einsum(f"{labels[0]},{labels[1]}->{made}", *_even(counts, labels))
-    return call.emit(*call.settle(sums, value.exponent), shape=shape, role=value.role, silent=value.silent)
+    # what attention reads is a value, whatever it had passed before
+    role = Role.VALUE if steering.role is Role.ATTENTION else value.role
+    return call.emit(*call.settle(sums, value.exponent), shape=shape, role=role, silent=value.silent)
 
 
 def _fixed_edges(call: Call, fixed: Tensor, counts: Tensor, labels: str, folded: set[str], made: str) -> Tensor:
-    """1 where a constant connects: everywhere if it is a parameter, else where it is not zero; folded as counts are."""
-    call.tracer.check_untransformed(fixed)
-    name = call.tracer.part_of(fixed)[0]
-    if name is not None:
-        raise call.unknown(f"multiplies by the prunable parameter '{name}' itself, where a layer would apply it")
-    if isinstance(fixed, nn.Parameter):
+    """1 where a constant connects, folded as counts are.
+
+    A parameter of the model's own does everywhere; what is made from one (transposed, looked up, cut to a triangle)
+    where it is not zero, unless it is still zero throughout.
+
+    Raises:
+        UnknownOperationError: It is the weight of a layer, which a mask would change.
+        TransformedWeightError: It is computed from one.
+    """
+    origin = call.tracer.origin_of(fixed)
+    if origin is not None and _is_of_layer(call.tracer.model, origin):
+        call.tracer.check_untransformed(fixed)
+        raise call.unknown(f"multiplies by the prunable parameter '{origin}' itself, where a layer would apply it")
+    learned = origin is not None or isinstance(fixed, nn.Parameter)
+    if isinstance(fixed, nn.Parameter) or (learned and not bool(fixed.any())):  # it will not stay zero
         pattern = counts.new_ones(()).expand(fixed.shape)
     else:
         pattern = (fixed.detach() != 0).to(counts)
@@ -116,6 +127,13 @@ def _fixed_edges(call: Call, fixed: Tensor, counts: Tensor, labels: str, folded:
         axes = [i for i, label in enumerate(labels) if label in folded or (all_folded and label in made)]
         pattern = pattern.amax(axes, keepdim=True) if axes else pattern
     return pattern
+
+
+def _is_of_layer(model: nn.Module, parameter: str) -> bool:
+    """Whether a parameter belongs to a module whose weights are prunable wherever they are used."""
+    path = parameter.split(".")[:-1]
+    owners = (model.get_submodule(".".join(path[:depth])) for depth in range(len(path) + 1))
+    return any(isinstance(owner, nn.Linear | nn.modules.conv._ConvNd | nn.MultiheadAttention) for owner in owners)
 
 
 def _folded(folded: tuple[bool, ...], labels: str) -> set[str]:

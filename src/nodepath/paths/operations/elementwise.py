@@ -23,13 +23,13 @@ UNARY = "abs asin atan ceil clone expm1 floor log1p nan_to_num neg round sign si
 COMPARISONS = "eq ge greater greater_equal gt isfinite isinf isnan le less less_equal logical_not lt ne".split()
 
 
-@register(*UNARY, *SCALED)
+@register(*UNARY, *SCALED, reads_constants=False)
 def elementwise(call: Call, input: Tensor, *_: Any, **__: Any) -> Tensor:
     """Every element keeps its paths, in new memory; zero stays zero."""
     return call.keep(input, shares_memory=False)
 
 
-@register(*CENTRED, "exp", "log", "cos", "log_softmax")
+@register(*CENTRED, "exp", "log", "cos", "log_softmax", reads_constants=False)
 def moving_zero(call: Call, input: Tensor, *_: Any, **__: Any) -> Tensor:
     """Every element keeps its paths, and none is zero."""
     return call.keep(input, shares_memory=False, silent=False)

@@ -10,13 +10,13 @@ from nodepath.paths.geometry import Geometry
 from nodepath.paths.table import register
 
 
-@register("linear", begins="before")
+@register("linear", begins="before", reads_constants=False)
 def linear(call: Call, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """A matrix between the last axis of the input and that of the output; biases start no paths."""
     return call.apply(input, weight, Geometry(tuple(weight.shape), linear=True), bias=bias)
 
 
-@register("conv1d", "conv2d", "conv3d", begins="before")
+@register("conv1d", "conv2d", "conv3d", begins="before", reads_constants=False)
 def convolution(
     call: Call,
     input: Tensor,
@@ -43,7 +43,7 @@ def convolution(
     return _on_batch(call, input, weight, geometry, bias)
 
 
-@register("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", begins="before")
+@register("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", begins="before", reads_constants=False)
 def transposed_convolution(
     call: Call,
     input: Tensor,

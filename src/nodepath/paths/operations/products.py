@@ -13,8 +13,8 @@ from nodepath.paths.table import register
 __all__ = ["control"]
 
 UNDECLARED = (
-    "multiplies two activations, and nothing tells which of them carries the paths; mark the other one with "
-    "nodepath.paths.control, or"
+    "multiplies two activations, and nothing tells which of them carries the paths (in a model of your own, mark the "
+    "other one with nodepath.paths.control)"
 )
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from nodepath.paths.call import Call
 from nodepath.paths.signal import Role
 from nodepath.paths.table import register
 
 VIEWS = (
-    "chunk diagonal expand expand_as flatten narrow ravel reshape reshape_as select split split_with_sizes squeeze "
+    "chunk diagonal expand flatten narrow ravel reshape select split split_with_sizes squeeze "
     "tensor_split unbind unflatten unsqueeze"
 ).split()
 PERMUTATIONS = ["movedim", "moveaxis", "permute", "swapaxes", "swapdims", "t", "transpose"]
@@ -42,18 +42,23 @@ def permute(call: Call, *args: Any, **kwargs: Any) -> Any:
 @register(*VIEWS, "getitem", Tensor.unfold)
 def view(call: Call, *args: Any, **kwargs: Any) -> Any:
     """The same elements in another order or shape; they share memory with the input."""
-    if not call.tracks(args[0]) and call.function.__name__.endswith("_as"):  # a constant is given a shape
-        return call.function(*args, **kwargs)
     return call.rearrange(args, kwargs, shares_memory=True)
 
 
-@register("view", "view_as")
+@register("view")
 def reshape(call: Call, *args: Any, **kwargs: Any) -> Any:
     """As above; counts may lie otherwise in memory than the activation would, so they are reshaped."""
-    if not call.tracks(args[0]):
-        return call.function(*args, **kwargs)
-    function = {"view": Tensor.reshape, "view_as": Tensor.reshape_as}[call.function.__name__]
-    return replace(call, function=function).rearrange(args, kwargs, shares_memory=True)
+    return replace(call, function=Tensor.reshape).rearrange(args, kwargs, shares_memory=True)
+
+
+@register("expand_as", "reshape_as", "view_as")
+def shaped_as(call: Call, input: Tensor, other: Tensor) -> Any:
+    """As above; the other tensor lends its shape and brings no paths."""
+    function = Tensor.expand if call.function.__name__ == "expand_as" else Tensor.reshape
+    if not call.tracks(input):
+        return function(input, other.shape)
+    alone = replace(call, function=function, inputs=(call.signal(input),))
+    return alone.rearrange((input, other.shape), {}, shares_memory=True)
 
 
 @register(*COPIES, F.unfold)
@@ -98,26 +103,36 @@ def join(call: Call, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Te
     if Role.ATTENTION in roles and len(roles) > 1:
         raise call.unknown("puts a product of two activations beside what carries paths, so which of them does is open")
     counts, exponent = call.aligned(tensors)
+    silent = all(signal.silent for signal in call.inputs) and all(call.tracks(t) or _is_zero(call, t) for t in tensors)
     if not call.folds:
-        return call.emit(call.function(counts, *args, **kwargs), exponent)
+        return call.emit(call.function(counts, *args, **kwargs), exponent, silent=silent)
     metas = [torch.empty(tensor.shape, device="meta") for tensor in tensors]
     shape = call.function(metas, *args, **kwargs).shape
     axis = _joined_axis(call, tensors, shape, args, kwargs)
     if axis is None:  # a new axis: of length 1 no longer
         common = torch.broadcast_shapes(*(part.shape for part in counts))  # type: ignore[no-untyped-call]
         return call.emit(
-            call.function([part.expand(common) for part in counts], *args, **kwargs), exponent, shape=shape
+            call.function([part.expand(common) for part in counts], *args, **kwargs),
+            exponent,
+            shape=shape,
+            silent=silent,
         )
     if all(part.shape[axis] == 1 for part in counts):
         folded = sum(part for part in counts)
-        return call.emit(*call.settle(folded, exponent), shape=shape)
+        return call.emit(*call.settle(folded, exponent), shape=shape, silent=silent)
     full = [
         part.expand([*part.shape[:axis], tensor.shape[axis], *part.shape[axis + 1 :]])
         for part, tensor in zip(counts, tensors, strict=True)
     ]
     beside = [max(part.shape[i] for part in full) for i in range(full[0].ndim)]
     parts = [part.expand([*beside[:axis], part.shape[axis], *beside[axis + 1 :]]) for part in full]
-    return call.emit(torch.cat(parts, axis), exponent, shape=shape)
+    return call.emit(torch.cat(parts, axis), exponent, shape=shape, silent=silent)
+
+
+def _is_zero(call: Call, constant: Tensor) -> bool:
+    """Zero, and no parameter, which would not stay so."""
+    learned = isinstance(constant, nn.Parameter) or call.tracer.origin_of(constant) is not None
+    return not learned and not bool(constant.any())
 
 
 def _joined_axis(call: Call, tensors: Sequence[Tensor], shape: torch.Size, args: Any, kwargs: Any) -> int | None:

@@ -40,6 +40,14 @@ def add_product(call: Call, input: Any, left: Any, right: Any, **_: Any) -> Any:
     return call.written_out(lambda: input + left @ right)
 
 
+@register("addcmul", "addcdiv")
+def add_quotient(call: Call, input: Any, left: Any, right: Any, **_: Any) -> Any:
+    """A sum with a product or a quotient of two tensors."""
+    if "div" in call.function.__name__:
+        return call.written_out(lambda: input + left / right)
+    return call.written_out(lambda: input + left * right)
+
+
 def beside_constant(call: Call, input: Any, other: Any, *, silent: bool) -> Tensor:
     """The activation among the two, broadcast to the shape of the result; scores that a constant masks are gone.
 
