@@ -225,10 +225,15 @@ def test_wrong_arguments_of_the_forward_are_an_input_that_does_not_fit():
         measure(network(), {"image": X})
 
 
-@pytest.mark.parametrize("x", [None, 3, "x", (), {}, torch.zeros(0, 3, 8, 8), torch.zeros(1, 3, 8, 8).byte()])
+@pytest.mark.parametrize("x", [None, 3, "x", (), {}, torch.zeros(0, 3, 8, 8)])
 def test_something_else_than_an_example_is_refused(x):
     with pytest.raises(ArgumentError, match="example input"):
         measure(network(), x)
+
+
+def test_a_network_whose_layers_refuse_the_type_of_the_input_says_so():
+    with pytest.raises(InputMismatchError, match="does not run on the example input"):
+        measure(network(), torch.zeros(1, 3, 8, 8).byte())
 
 
 def test_an_input_without_a_batch_axis_is_counted():
@@ -358,7 +363,7 @@ def test_a_linear_tied_to_an_embedding_is_reported_and_takes_no_mask():
     assert [layer.name for layer in topology.layers] == ["body.weight"]
     assert topology.tied == ("embedding.weight",)
     assert topology.unused == ()
-    assert topology.log10_paths == pytest.approx(math.log10(2 * 4 * 4 * 5))  # paths go through it all the same
+    assert topology.log10_paths == pytest.approx(math.log10(2 * 2 * 4 * 4 * 5))  # from x and the embedding
     with pytest.raises(MaskMismatchError, match=r"'embedding\.weight'"):
         measure(model, example, {"embedding.weight": no(5, 4)})
 
@@ -489,5 +494,5 @@ def test_something_else_than_a_module_is_refused(model):
 
 def test_another_resolution_is_refused_by_name():
     assert measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="pixel").nodes == 5
-    with pytest.raises(ArgumentError, match="resolution is 'channel'"):
-        measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="channel")
+    with pytest.raises(ArgumentError, match="resolution is 'voxel'"):
+        measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="voxel")

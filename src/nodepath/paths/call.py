@@ -171,9 +171,10 @@ class Call:
 
         return rearrange(signal.counts, carry)
 
-    def overwrite(self, target: Tensor, counts: Tensor, exponent: int) -> None:
-        """An operation in place: `target` carries something else from now on."""
-        self.tracer.overwrite(target, self.signal(self.emit(counts, exponent, shape=target.shape)), self)
+    def overwrite(self, target: Tensor, counts: Tensor, exponent: int, *, silent: bool | None = None) -> None:
+        """An operation in place: `target` carries something else from now on; see `emit`."""
+        made = self.emit(counts, exponent, shape=target.shape, silent=silent)
+        self.tracer.overwrite(target, self.signal(made), self)
 
     def unusable(self, like: Tensor, why: str) -> Tensor:
         """A tensor of the shape of `like` that the model may hold, but not use."""

@@ -18,9 +18,6 @@ ExampleInput = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 class Example:
     """An example input, ready for a call.
 
-    The first axis is the batch, of which one sample is used: where all tensors have as many entries on it. A single
-    tensor of one axis has no batch.
-
     Attributes:
         args: Positional arguments.
         kwargs: Keyword arguments.
@@ -55,10 +52,6 @@ class Example:
         for tensor in tensors:
             if tensor.numel() == 0:
                 raise ArgumentError(f"example input has shape {tuple(tensor.shape)}, which is empty; use a batch of 1")
-        sizes = {tensor.shape[0] for tensor in tensors if tensor.ndim}
-        if len(sizes) == 1 and any(tensor.ndim > 1 for tensor in tensors):
-            args = tuple(_first(value) for value in args)
-            kwargs = {name: _first(value) for name, value in kwargs.items()}
         return cls(args, kwargs)
 
     def sources(self) -> list[Tensor]:
@@ -72,6 +65,16 @@ class Example:
     def _tensors(self) -> list[Tensor]:
         return [value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Tensor)]
 
+    @property
+    def rows(self) -> int:
+        """How many entries all tensors have on their first axis; 1 if they differ, or have none but that one."""
+        sizes = {tensor.shape[0] for tensor in self._tensors() if tensor.ndim}
+        return sizes.pop() if len(sizes) == 1 and any(tensor.ndim > 1 for tensor in self._tensors()) else 1
+
+    def first(self, rows: int) -> "Example":
+        """The same call with the first rows of each tensor."""
+        return self.replace({id(tensor): tensor[:rows] for tensor in self._tensors() if tensor.ndim})
+
     def replace(self, swap: Mapping[int, Tensor]) -> "Example":
         """The same call with some tensors, known by id, swapped for others."""
 
@@ -83,7 +86,3 @@ class Example:
     def to(self, device: torch.device) -> "Example":
         """The same call on another device."""
         return self.replace({id(v): v.to(device) for v in (*self.args, *self.kwargs.values()) if isinstance(v, Tensor)})
-
-
-def _first(value: Any) -> Any:
-    return value[:1] if isinstance(value, Tensor) and value.ndim else value

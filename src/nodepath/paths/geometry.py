@@ -122,7 +122,7 @@ class Geometry:
     def touch(self, slope: Tensor, counts: Tensor) -> Tensor:
         """The slope of what `spread` gives in each edge, from the slope in its result; cells of folded axes as one."""
         if self.linear:
-            return torch.matmul(slope.flatten(0, -2).T, counts.flatten(0, -2))
+            return torch.matmul(slope.reshape(-1, slope.shape[-1]).T, counts.reshape(-1, counts.shape[-1]))
         like = counts.new_empty(()).expand(self.shape)
         return self._convolution_slopes(slope, counts, like, inputs=False)
 
@@ -135,7 +135,9 @@ class Geometry:
 
     def by_channel(self, values: Tensor) -> Tensor:
         """Sums of one value an element over all but the channel axis."""
-        return values.flatten(0, -2).sum(0) if self.linear else values.transpose(0, 1).flatten(1).sum(1)
+        if self.linear:
+            return values.reshape(-1, values.shape[-1]).sum(0)
+        return values.transpose(0, 1).flatten(1).sum(1)
 
     def _is_matrix(self, counts: Tensor) -> bool:
         """A single vector of channels arrives, so that a layer is no more than a matrix."""

@@ -25,7 +25,7 @@ def live_edges(geometry: Geometry, counts: Tensor, slope: Tensor) -> Tensor:
     if geometry.groups > 1 or geometry.transposed:
         return geometry.touch(wanted.to(counts), reached.to(counts)) > 0.5
     if geometry.linear:
-        reached, wanted = reached.flatten(0, -2), wanted.flatten(0, -2)
+        reached, wanted = reached.reshape(-1, geometry.inputs), wanted.reshape(-1, geometry.outputs)
         reached_all, wanted_all = reached.all(0), wanted.all(0)
         reached_any, wanted_any = reached.any(0), wanted.any(0)
         live = torch.outer(wanted_any, reached_all)

@@ -50,12 +50,14 @@ class Arrival:
         counts: Mantissa of the sum over all outputs, a scalar that can be differentiated.
         exponent: The sum is `counts * 2**exponent`.
         sources: The inputs, ones, that require grad; of axes of length 1 where folded.
+        outputs: Mantissas of each output.
         tracer: Of the forward pass: its graph and sites.
     """
 
     counts: Tensor
     exponent: int
     sources: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
     tracer: PathTracer
 
 
@@ -64,8 +66,9 @@ class Network:
 
     Args:
         model: Any module; never changed. Wrappers (`DataParallel`, `torch.compile`) are looked through.
-        x: Example input: a tensor, a tuple, or a dict of keyword arguments. The first axis is the batch;
-            one sample of it is used. Only shapes count.
+        x: Example input: a tensor, a tuple, or a dict of keyword arguments. Only shapes count, and what tensors of whole
+            numbers hold. Where the rows of the first axis turn out to be samples, of which none reaches the outputs of
+            another, one is used; else (tokens first, no batch axis) all.
         resolution: "pixel": each element of an activation counts paths of its own. "channel": each channel does;
             other axes are folded, and the cells of a kernel are parallel edges.
 
@@ -97,10 +100,14 @@ class Network:
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
         with torch.no_grad():
+            if self.example.rows > 1 and self._rows_are_samples():
+                self.example = self.example.first(1)
             self._outline = self.send(REACH, dense, resolution="outline").tracer
         self.layers = _layers(self._outline)
         self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
         self.unused = _unused(self.model, self.layers, self.tied)
+        if not self._outline.sources:
+            raise ArgumentError("example input holds no tensor that paths can begin at; pass one, of floating point")
         if not self.layers:
             raise NothingPrunableError(
                 f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution "
@@ -134,13 +141,15 @@ class Network:
     def input_axes(self) -> tuple[int | None, ...]:
         """Of each input, the axis whose entries are its channels; None: each unit is one.
 
-        Image channels for convolutions, features for a Linear that reads them on an axis of their own, and each unit
-        where the first prunable layer reads a flattened input.
+        Image channels for convolutions and for a Linear that reads patches of an image, features for one that reads
+        them on an axis of their own, and each unit where the first prunable layer reads a flattened input.
         """
-        found: list[set[int | None]] = [set() for _ in self._outline.sources]
+        dims = [len(shape) for shape in self._outline.source_shapes]
+        found: list[set[int | None]] = [set() for _ in dims]
         for site in self._outline.sites:
             for number, axis in site.reads if site.name is not None else ():
-                found[number].add(axis)
+                axis_of_channels = 1 if axis is None and site.positions > 1 and dims[number] > 3 else axis
+                found[number].add(axis_of_channels)
         return tuple(
             axes.pop() if len(axes) == 1 else None if axes else min(1, len(shape) - 1)
             for axes, shape in zip(found, self._outline.source_shapes, strict=True)
@@ -158,6 +167,8 @@ class Network:
         note: Note | None = None,
         resolution: Grain | None = None,
         kept: Mapping[str, Tensor] | None = None,
+        example: Example | None = None,
+        rows: int | None = None,
     ) -> Arrival:
         """One forward pass of path counts.
 
@@ -168,9 +179,12 @@ class Network:
             resolution: Another than the network's.
             kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives: an
                 output that only constants reach is on no path, and yet not zero.
+            example: Another than the network's.
+            rows: Paths begin in so many first rows of each input; None: in all.
         """
         resolution = resolution or self.resolution
-        sources = self.example.sources()
+        given = example or self.example
+        sources = given.sources()
         dtype = sources[0].dtype if sources else torch.get_default_dtype()
         channels = self.input_axes if resolution == "channel" else ()
         with evaluating(self.model):
@@ -184,12 +198,13 @@ class Network:
                 channels=channels,
                 note=note,
                 kept=kept,
+                rows=rows,
             )
             swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
-            swap |= {id(x): tracer.index(x) for x in self.example.indices()}
-            example = self.example.replace(swap)
+            swap |= {id(x): tracer.index(x) for x in given.indices()}
+            call = given.replace(swap)
             with explaining(self.model), tracer:
-                outputs = self.model(*example.args, **example.kwargs)
+                outputs = self.model(*call.args, **call.kwargs)
             signals = [signal for signal in map(tracer.signal, tensors_in(outputs)) if signal is not None]
             carrying = [signal for signal in signals if signal.role is not Role.ATTENTION]
             if signals and not carrying:
@@ -211,7 +226,17 @@ class Network:
             total = torch.zeros((), dtype=semantics.dtype(self.device), device=self.device)
             for signal in carrying:
                 total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
-        return Arrival(total, exponent, tuple(tracer.sources), tracer)
+        return Arrival(total, exponent, tuple(tracer.sources), tuple(s.counts for s in carrying), tracer)
+
+    def _rows_are_samples(self) -> bool:
+        """Whether paths that begin in the first row of two end in the first row of every output, and nowhere else."""
+        try:
+            arrival = self.send(REACH, dense, resolution="pixel", example=self.example.first(2), rows=1)
+        except NodepathError:  # what does not run on two rows has no samples there; what never runs says so next
+            return False
+        return all(len(counts) == 2 and not bool(counts[1].any()) for counts in arrival.outputs if counts.ndim) and all(
+            counts.ndim for counts in arrival.outputs
+        )
 
 
 def resolution_named(name: str) -> Resolution:

@@ -11,7 +11,7 @@ from nodepath.errors import ArgumentError
 from nodepath.paths.flow import Flow, Reach
 from nodepath.paths.network import Network
 
-__all__ = ["INPUT", "Convention", "NodeGroup", "convention_named", "node_groups"]
+__all__ = ["INPUT", "Convention", "NodeGroup", "by_channel", "convention_named", "node_groups"]
 
 Convention = Literal["exact", "paper"]
 
@@ -59,8 +59,8 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
     if convention == "exact":
         every = zip(network.input_axes, reach.sources, paths.sources, flow.sources, strict=True)
         for axis, live, on_path, share in every:
-            reached, carrying = (_by_channel(which.double(), axis) > 0 for which in (live, on_path))
-            yield NodeGroup(INPUT, reached, carrying, _by_channel(share, axis))
+            reached, carrying = (by_channel(which.double(), axis) > 0 for which in (live, on_path))
+            yield NodeGroup(INPUT, reached, carrying, by_channel(share, axis))
     for name, layer in network.layers.items():
         if convention == "paper" and layer.shortcut:
             continue
@@ -75,7 +75,7 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
                 yield NodeGroup(name, *group)
 
 
-def _by_channel(values: Tensor, axis: int | None) -> Tensor:
+def by_channel(values: Tensor, axis: int | None) -> Tensor:
     """Sums of one value an input element over what belongs to each input channel, all samples together."""
     if axis is None:
         return values.flatten(1).sum(dim=0) if values.ndim > 1 else values

@@ -47,6 +47,7 @@ class PathTracer(TorchFunctionMode):
         channels: Of each source, the axis of its channels; None: each unit is one. Needed for channels alone.
         note: Takes down what passes the layers, when the slopes come back.
         kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives.
+        rows: Paths begin in so many first rows of each input; None: in all.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class PathTracer(TorchFunctionMode):
         channels: tuple[int | None, ...] = (),
         note: Note | None = None,
         kept: Mapping[str, Tensor] | None = None,
+        rows: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -76,6 +78,7 @@ class PathTracer(TorchFunctionMode):
         self.sources: list[Tensor] = []
         self.source_shapes: list[torch.Size] = []
         self._channels = channels
+        self._rows = rows
         self._kept = kept or {}
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
@@ -98,6 +101,8 @@ class PathTracer(TorchFunctionMode):
             axis = self._channels[len(self.sources)]
             sizes = sizes if axis is None else [size if i == axis % len(sizes) else 1 for i, size in enumerate(sizes)]
         ones = torch.ones(sizes, dtype=self.semantics.dtype(device), device=device)
+        if self._rows is not None:
+            ones[self._rows :] = 0
         ones.requires_grad_(self._with_slopes)
         axes = {len(self.sources): tuple(range(ones.ndim))}
         self.sources.append(ones)
@@ -127,7 +132,7 @@ class PathTracer(TorchFunctionMode):
 
     def fed(self, site: Site, edges: Tensor | None) -> Tensor | None:
         """Which outputs of a layer have a kept weight; None: all."""
-        if site.name in self._kept:
+        if site.name is not None and site.name in self._kept:
             edges = self._kept[site.name][site.rows]
         return None if edges is None else site.geometry.fed(edges)
 
@@ -180,7 +185,8 @@ class PathTracer(TorchFunctionMode):
             if begins == "after":
                 made = function(*args, **kwargs)
                 return self.source(made.shape, made.device)
-            args = (self._beginning(args[0]), *args[1:])
+            if args[0].is_floating_point():
+                args = (self._beginning(args[0]), *args[1:])
         tensors = list(tensors_in((args, kwargs)))
         signals = tuple(signal for signal in map(self._signals.get, tensors) if signal is not None)
         call = Call(self, function, signals)
