@@ -111,10 +111,10 @@ class _Liveness:
         elif live.shape != site.weight.shape:
             live = live.expand(site.weight.shape)
         _add(found.weights, site.name, live, site.rows, layer.shape)
-        ends = geometry.by_channel((made > 0.5) & (slope > 0.5)) > 0
+        ends = geometry.by_channel(made * slope) > 0.5
         _add(found.outputs, site.name, ends, slice(None) if layer.transposed else site.rows, (layer.outputs,))
         part = site.name, site.first_row
-        starts = geometry.by_channel((counts > 0.5) & (pulled > 0.5)) > 0
+        starts = geometry.by_channel(counts * pulled) > 0.5
         found.inputs[part] = found.inputs[part] | starts if part in found.inputs else starts
         return pulled
 

@@ -25,6 +25,7 @@ class Geometry:
         transposed: A transposed convolution.
         stride, padding, dilation, output_padding: One number a spatial axis.
         parallel: Axes of the weight along which cells are parallel edges, and the shape has length 1.
+        multiplicity: How many parallel edges there are between two channels.
     """
 
     shape: tuple[int, ...]
@@ -36,6 +37,7 @@ class Geometry:
     dilation: tuple[int, ...] = ()
     output_padding: tuple[int, ...] = ()
     parallel: tuple[int, ...] = ()
+    multiplicity: int = 1
 
     @property
     def inputs(self) -> int:
@@ -91,6 +93,7 @@ class Geometry:
             dilation=on_real_axes(self.dilation, 1),
             output_padding=on_real_axes(self.output_padding, 0),
             parallel=tuple(axis for axis, fold in enumerate(folded) if axis >= 2 and fold),
+            multiplicity=math.prod(size for size, fold in zip(self.shape[2:], folded[2:], strict=True) if fold),
         )
 
     def spread(self, counts: Tensor, edges: Tensor | None) -> Tensor:
@@ -178,7 +181,8 @@ class Geometry:
     def _spread_one(self, grouped: Tensor) -> Tensor:
         if self.linear:
             return grouped
-        return self._convolve(grouped, grouped.new_ones(self.groups, 1, *self.shape[2:]), self.groups)
+        parallel = grouped.new_full((self.groups, 1, *self.shape[2:]), self.multiplicity)
+        return self._convolve(grouped, parallel, self.groups)
 
     def _to_outputs(self, grouped: Tensor) -> Tensor:
         return self._to_channels(grouped, self.outputs)

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+_PLAIN = (int, float, str)
+
 __all__ = ["replace_tensors", "tensors_in"]
 
 
@@ -13,6 +15,8 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors in a value, in order."""
     if isinstance(value, Tensor):
         yield value
+    elif value is None or isinstance(value, _PLAIN):
+        return
     elif isinstance(value, list | tuple):
         for each in value:
             yield from tensors_in(each)

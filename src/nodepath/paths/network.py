@@ -66,14 +66,15 @@ class Network:
 
     Args:
         model: Any module; never changed. Wrappers (`DataParallel`, `torch.compile`) are looked through.
-        x: Example input: a tensor, a tuple, or a dict of keyword arguments. Only shapes count, and what tensors of whole
-            numbers hold. Where the rows of the first axis turn out to be samples, of which none reaches the outputs of
-            another, one is used; else (tokens first, no batch axis) all.
+        x: Example input: a tensor, a tuple, or a dict of keyword arguments. Only shapes count, and what tensors of
+            whole numbers hold. Where the rows of the first axis turn out to be samples, of which none reaches the
+            outputs of another, one is used; else (tokens first, no batch axis) all.
         resolution: "pixel": each element of an activation counts paths of its own. "channel": each channel does;
             other axes are folded, and the cells of a kernel are parallel edges.
 
     Attributes:
         layers: Parameter name -> layer, in the order of first use.
+        steers: Whether products of activations steer paths in it.
         unused: Weights of Linear and convolution layers that the forward pass never uses, or on constants alone.
         tied: Linear weights that an embedding owns; they are not prunable.
 
@@ -99,10 +100,12 @@ class Network:
         embedded = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
+        self.steers = True  # until it is known
         with torch.no_grad():
             if self.example.rows > 1 and self._rows_are_samples():
                 self.example = self.example.first(1)
             self._outline = self.send(REACH, dense, resolution="outline").tracer
+        self.steers = self._outline.switch.used
         self.layers = _layers(self._outline)
         self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
         self.unused = _unused(self.model, self.layers, self.tied)
@@ -113,11 +116,6 @@ class Network:
                 f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution "
                 "weight; check that the example input takes the way of real data"
             )
-
-    @property
-    def steers(self) -> bool:
-        """Whether products of activations steer paths in it."""
-        return self._outline.switch.used
 
     def dense_log2_paths(self, semantics: Semantics = EXACT) -> float:
         """Log2 of the number of paths with all weights; -inf for none.
@@ -199,6 +197,7 @@ class Network:
                 note=note,
                 kept=kept,
                 rows=rows,
+                steers=self.steers,
             )
             swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
             swap |= {id(x): tracer.index(x) for x in given.indices()}

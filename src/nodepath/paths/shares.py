@@ -29,9 +29,9 @@ def path_shares(
 
     $$ s_w = \frac{m_w}{R} \frac{\partial R}{\partial m_w} $$
 
-    for a weight with mask $m_w$, $R$ the number of paths; for a node or layer the sum over what it reads. In a chain the
-    shares of a layer's nodes sum to 1; beside a skip to less; a layer that is used twice counts a path twice. What only
-    steers has share 0.
+    for a weight with mask $m_w$, $R$ the number of paths; for a node or layer the sum over what it reads. In a chain
+    the shares of a layer's nodes sum to 1; beside a skip to less; a layer that is used twice counts a path twice. What
+    only steers has share 0.
 
     Args:
         model: Any module; left as it was.

@@ -48,6 +48,7 @@ class PathTracer(TorchFunctionMode):
         note: Takes down what passes the layers, when the slopes come back.
         kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives.
         rows: Paths begin in so many first rows of each input; None: in all.
+        steers: Whether anything is steered, so that it matters where controls are zero.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PathTracer(TorchFunctionMode):
         note: Note | None = None,
         kept: Mapping[str, Tensor] | None = None,
         rows: int | None = None,
+        steers: bool = True,
     ) -> None:
         super().__init__()
         self.model = model
@@ -80,6 +82,7 @@ class PathTracer(TorchFunctionMode):
         self._channels = channels
         self._rows = rows
         self._kept = kept or {}
+        self._steers = steers
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
         self._signals: Known[Signal] = Known()
@@ -131,10 +134,10 @@ class PathTracer(TorchFunctionMode):
         return self._signals.get(value) if isinstance(value, Tensor) else None
 
     def fed(self, site: Site, edges: Tensor | None) -> Tensor | None:
-        """Which outputs of a layer have a kept weight; None: all."""
+        """Which outputs of a layer have a kept weight; None: all, or nobody asks."""
         if site.name is not None and site.name in self._kept:
             edges = self._kept[site.name][site.rows]
-        return None if edges is None else site.geometry.fed(edges)
+        return site.geometry.fed(edges) if edges is not None and self._steers else None
 
     def origin_of(self, constant: Tensor) -> str | None:
         """The parameter that a constant is, is a part of, or was computed from, or None."""
