@@ -1,23 +1,27 @@
-"""`python -m bench`: every entry, one line each."""
+"""`python -m bench [entry ...]`: every entry (counting, scale, pruning), one line each."""
 
 import platform
+import sys
 import warnings
 
 import torch
 
-from bench import counting, pruning
+from bench import counting, pruning, scale
 from nodepath.errors import CollapseWarning
 
 
 def main() -> None:
     warnings.simplefilter("ignore", CollapseWarning)
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'what':<44} {'seconds':>9} {'reference':>10} {'ratio':>7}  against")
-    for entry in (counting, pruning):
-        for row in entry.run():
+    print(f"{'what':<52} {'ours':>9}    {'reference':>10} {'ratio':>7}  against")
+    entries = {"counting": counting, "scale": scale, "pruning": pruning}
+    for name in sys.argv[1:] or entries:
+        for row in entries[name].run():
             print(
-                f"{row.name:<44} {row.ours:>9.3f} {row.reference:>10.3f} {row.ratio:>7.2f}  {row.against}", flush=True
+                f"{row.name:<52} {row.ours:>9.3f} {row.unit:<2} {row.reference:>10.3f} {row.ratio:>7.2f}  {row.against}",
+                flush=True,
             )
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -10,12 +10,13 @@ __all__ = ["Comparison", "compare"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds of ours and of what it is held against, medians of interleaved repeats."""
+    """Ours and what it is held against; of times, medians of interleaved repeats."""
 
     name: str
     ours: float
     reference: float
     against: str
+    unit: str = "s"
 
     @property
     def ratio(self) -> float:

@@ -1,0 +1,336 @@
+"""Which models are measured and pruned: `python -m bench.reach` writes docs/reach.md.
+
+Every classification model of torchvision, and of every timm family the model with the fewest parameters, each at its
+own input size, with fresh weights, in a process of its own. Nothing is downloaded.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatch
+from importlib.metadata import version
+from itertools import groupby
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import nodepath
+from nodepath.errors import NodepathError
+
+PAGE = Path("docs/reach.md")
+KEPT = Path("build/reach.jsonl")
+SIZES = Path("build/reach-sizes.json")
+"""Parameters of timm's models, which take minutes to count."""
+HUGE = 100_000_000
+"""Models of more parameters are measured in channel resolution alone."""
+PATIENCE = 900
+"""Seconds that one model may take."""
+OTHERS = 8
+"""Where the smallest model of a family is refused, so many of the next ones are tried."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one model.
+
+    Attributes:
+        model: `torchvision:NAME` or `timm:NAME`.
+        family: The module of timm that holds it, or "torchvision".
+        size: Of the input, channels first.
+        parameters, prunable: How many.
+        resolution: In which the counts are.
+        log10_paths, nodes, control_nodes: Of the dense model.
+        dead: Weights of the dense model that lie on no path and steer none.
+        pixel, channel: Seconds of `measure`; None: not measured.
+        erk, synflow: Whether the masks at sparsity 0.9 were made and measured; an error's line if not.
+        error: Why it is not measured; empty if it is.
+    """
+
+    model: str
+    family: str
+    size: tuple[int, ...] = ()
+    parameters: int = 0
+    prunable: int = 0
+    resolution: str = ""
+    log10_paths: float = 0.0
+    nodes: int = 0
+    control_nodes: int = 0
+    dead: int = 0
+    pixel: float | None = None
+    channel: float | None = None
+    erk: str = "no"
+    synflow: str = "no"
+    error: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it was measured."""
+        return not self.error
+
+    @property
+    def reached(self) -> bool:
+        """Whether it was measured, and pruned by both methods."""
+        return self.measured and self.erk == self.synflow == "yes"
+
+
+def torchvision_names() -> list[str]:
+    """All classification models, smallest first."""
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    return sorted(names, key=lambda name: int(models.get_model_weights(name).DEFAULT.meta["num_params"]))
+
+
+def timm_families() -> dict[str, list[str]]:
+    """Module -> the models that it defines; deprecated names are second names of others."""
+    import timm
+    from timm.models import _registry
+
+    current = set(timm.list_models())
+    return {family: sorted(current & names) for family, names in sorted(_registry._module_to_models.items())}
+
+
+def parameters(names: list[str]) -> dict[str, int]:
+    """How many each of timm's models has, fewest first."""
+    import timm
+
+    key = f"timm {version('timm')}"
+    known = json.loads(SIZES.read_text()) if SIZES.exists() else {}
+    sizes: dict[str, int] = known.get(key, {})
+    for name in names:
+        if name not in sizes:
+            with warnings.catch_warnings(), torch.device("meta"):
+                warnings.simplefilter("ignore")
+                sizes[name] = sum(p.numel() for p in timm.create_model(name, pretrained=False).parameters())
+    SIZES.parent.mkdir(exist_ok=True)
+    SIZES.write_text(json.dumps({key: sizes}))
+    return dict(sorted(((name, sizes[name]) for name in names), key=lambda item: (item[1], item[0])))
+
+
+def examine(row: Row) -> Row:
+    """Build, measure, prune and measure again, in this process."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    model = nodepath.models.create(row.model, seed=0)
+    size = nodepath.models.describe(row.model).input_size
+    assert size is not None
+    x = torch.zeros(1, *size)
+    row = replace(row, size=size, parameters=sum(p.numel() for p in model.parameters()))
+    resolutions = ["channel"] if row.parameters > HUGE else ["channel", "pixel"]
+    for resolution in resolutions:
+        began = time.perf_counter()
+        try:
+            topology = nodepath.measure(model, x, resolution=resolution)
+        except Exception as error:  # a table of what fails shows everything that does
+            return replace(row, error=_line(error))
+        seconds = time.perf_counter() - began
+        row = replace(
+            row,
+            prunable=topology.prunable,
+            resolution=resolution,
+            log10_paths=topology.log10_paths,
+            nodes=topology.nodes,
+            control_nodes=topology.control_nodes,
+            dead=topology.prunable - topology.effective,
+            **{resolution: seconds},  # type: ignore[arg-type]
+        )
+    erk = _pruned(model, x, "erk", row.resolution)
+    synflow = _pruned(model, x, "synflow", "channel", iterations=10)
+    return replace(row, erk=erk, synflow=synflow)
+
+
+def _pruned(model: torch.nn.Module, x: torch.Tensor, method: str, resolution: str, **options: Any) -> str:
+    try:
+        masks = nodepath.prune(model, x, method, sparsity=0.9, on_collapse="warn", resolution=resolution, **options)
+        topology = nodepath.measure(model, x, masks, resolution=resolution)
+    except Exception as error:
+        return _line(error)
+    return "yes" if topology.effective > 0 else "no path is left"
+
+
+def _line(error: Exception) -> str:
+    known = "" if isinstance(error, NodepathError) else "not nodepath's own: "
+    return f"{known}{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def isolated(row: Row) -> Row:
+    """`examine` in a process of its own, which may neither hang nor eat the memory of others."""
+    context = multiprocessing.get_context("fork")  # importing torch and timm anew would take longer than most models
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(row, send))
+    process.start()
+    send.close()
+    try:
+        made: Row = receive.recv() if receive.poll(PATIENCE) else replace(row, error=f"takes more than {PATIENCE} s")
+    except EOFError:
+        made = replace(row, error="its process was killed, for want of memory")
+    process.kill()
+    process.join()
+    return made
+
+
+def _report(row: Row, send: Connection) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    resource.setrlimit(resource.RLIMIT_AS, (memory * 3 // 4, memory * 3 // 4))
+    try:
+        send.send(examine(row))
+    except Exception as error:
+        send.send(replace(row, error=_line(error)))
+
+
+def rows(pattern: str, known: dict[str, Row]) -> Iterator[Row]:
+    """One model after the other; those in `known` are not run again.
+
+    Args:
+        pattern: `fnmatch`, of a model's or a family's name.
+        known: Model -> row.
+    """
+
+    def row(model: str, family: str) -> Row:
+        return known.get(model) or isolated(Row(model, family))
+
+    def wanted(*names: str) -> bool:
+        return any(fnmatch(name, pattern) for name in names)
+
+    for family, names in timm_families().items():
+        if not wanted(family, *(f"timm:{name}" for name in names)):
+            continue
+        sizes = parameters(names)
+        first, *others = sizes
+        smallest = row(f"timm:{first}", family)
+        yield smallest
+        if smallest.measured:
+            continue
+        for name in others[:OTHERS]:
+            other = row(f"timm:{name}", family) if sizes[name] <= HUGE else smallest
+            if other.measured:
+                yield other
+                break
+    for name in torchvision_names():
+        if wanted("torchvision", f"torchvision:{name}"):
+            yield row(f"torchvision:{name}", "torchvision")
+
+
+def page(found: list[Row]) -> str:
+    """The tables, as Markdown."""
+    families = [list(group) for _, group in groupby(sorted(found, key=_order), key=lambda row: row.family)]
+    theirs = [group for group in families if group[0].family != "torchvision"]
+    torchvision = [row for row in found if row.family == "torchvision"]
+    smallest, any_of = sum(group[0].reached for group in theirs), sum(any(r.reached for r in g) for g in theirs)
+    refused = [row for row in found if not row.reached]
+    partly = [row for row in found if row.measured and row.dead]
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "nodepath"))
+    count = f"{sum(row.reached for row in torchvision)} of {len(torchvision)}"
+    lines = [
+        "# Models reached",
+        "",
+        "Measured, and pruned to sparsity 0.9 by `erk` and by `synflow` (10 iterations, channel resolution), end to "
+        f"end: **{count}** classification models of torchvision, and of **{any_of} of the {len(theirs)} families of "
+        f"timm** ({_percent(any_of, len(theirs))}) a model: of {smallest} ({_percent(smallest, len(theirs))}) the one "
+        f"with the fewest parameters, of the others the next, of at most {OTHERS}, that is not refused. What is "
+        "refused ends in a typed error, below.",
+        "",
+        f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}: {_machine()}, one thread, {versions}. Each model as "
+        "its library builds it without weights, at its own input size. Counts are in pixel resolution; for models of "
+        f"more than {HUGE // 10**6} million parameters, marked *, in channel resolution. Seconds are one call of "
+        "`measure`, the count of the dense model for the ratios included.",
+        "",
+        "## timm",
+        "",
+        *_table([row for group in theirs for row in group], family=True),
+        "",
+        "## torchvision",
+        "",
+        *_table(torchvision, family=False),
+        "",
+        "## Refused",
+        "",
+        *[f"- `{row.model}`: {row.error or f'erk: {row.erk}; synflow: {row.synflow}'}" for row in refused],
+    ]
+    if partly:
+        lines += [
+            "",
+            "## Dead in the dense model",
+            "",
+            "Weights that no input reaches, or that reach no output: queries of a class token that is still a constant "
+            "read nothing of the input.",
+            "",
+            *[f"- `{row.model}`: {row.dead:,} of {row.prunable:,}" for row in partly],
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(table: list[Row], *, family: bool) -> Iterator[str]:
+    heads = (
+        "model | parameters | prunable | log10 paths | nodes | of them control | pixel, s | channel, s | erk | synflow"
+    )
+    yield f"| {'family | ' if family else ''}{heads} |"
+    yield "|---" * (11 if family else 10) + "|"
+    for row in table:
+        first = f"{row.family} | " if family else ""
+        name = row.model.partition(":")[2] + ("*" if row.resolution == "channel" else "")
+        if row.measured:
+            cells = f"{row.prunable:,} | {row.log10_paths:.2f} | {row.nodes:,} | {row.control_nodes:,}"
+            cells += f" | {_seconds(row.pixel)} | {_seconds(row.channel)}"
+            cells += "".join(" | yes" if each == "yes" else " | no" for each in (row.erk, row.synflow))
+        else:
+            cells = f"refused: {row.error.partition(':')[0]}" + " | " * 7
+        yield f"| {first}{name} | {row.parameters:,} | {cells} |"
+
+
+def _order(row: Row) -> tuple[str, bool, int]:
+    return row.family, row.measured, row.parameters
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "none"
+
+
+def _machine() -> str:
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()
+
+
+def main() -> None:
+    """Write the page; rows are kept as they come, so that `--resume` goes on where a run was stopped."""
+    parser = argparse.ArgumentParser(prog="python -m bench.reach", description=__doc__)
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="models or families, such as 'timm:vit_*'")
+    parser.add_argument("--resume", action="store_true", help=f"take what {KEPT} holds as it is")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    known = {}
+    if arguments.resume and KEPT.exists():
+        for line in KEPT.read_text().splitlines():
+            row = Row(**json.loads(line))
+            known[row.model] = replace(row, size=tuple(row.size))
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text("".join(json.dumps(asdict(row)) + "\n" for row in known.values()))
+    found = []
+    for row in rows(arguments.only, known):
+        found.append(row)
+        if row.model not in known:
+            with KEPT.open("a") as file:
+                file.write(json.dumps(asdict(row)) + "\n")
+        print(f"{row.model:<44} {row.error or f'erk {row.erk}, synflow {row.synflow}'}", file=sys.stderr, flush=True)
+    if arguments.only == "*":
+        PAGE.write_text(page(found))
+    else:
+        print(page(found))
+
+
+if __name__ == "__main__":
+    main()
