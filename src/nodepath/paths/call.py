@@ -1,11 +1,11 @@
 """One intercepted function: what a rule works with."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, broadcast_shapes
+from torch import Tensor
 from torch.overrides import resolve_name
 
 from nodepath.errors import UnknownOperationError
@@ -16,14 +16,14 @@ from nodepath.paths.graph import Merge
 from nodepath.paths.nested import replace_tensors
 from nodepath.paths.passage import through
 from nodepath.paths.semantics import Semantics
-from nodepath.paths.signal import Axes, Role, Signal
+from nodepath.paths.signal import Axes, Role, Signal, Storage
 from nodepath.paths.site import Site
 from nodepath.paths.steering import attached, gate
 
 if TYPE_CHECKING:
     from nodepath.paths.tracer import PathTracer
 
-__all__ = ["Call"]
+__all__ = ["Call", "broadcast"]
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,12 @@ class Call:
         """
         signal = self.signal(input)
         offsets = signal.offsets if silent else signal.counts.new_ones([1] * signal.counts.ndim)
-        kept = replace(signal, step=self._step(), role=max(signal.role, role), offsets=offsets)
-        return self.tracer.carry(kept if shares_memory else self.tracer.moved(kept))
+        storage = signal.storage if shares_memory else Storage()
+        role = max(signal.role, role)
+        kept = Signal(
+            signal.counts, signal.shape, signal.exponent, self._step(), signal.sources, role, offsets, storage
+        )
+        return self.tracer.carry(kept)
 
     def rearrange(self, args: Any, kwargs: Any, *, shares_memory: bool = False, permutes: bool = False) -> Any:
         """Run the function itself on the counts: right for whatever moves elements without mixing them.
@@ -220,7 +224,7 @@ class Call:
             kills: A control that is zero lets nothing pass.
         """
         signal, by = self.signal(value), self.signal(control)
-        shape: torch.Size = broadcast_shapes(signal.shape, by.shape)  # type: ignore[no-untyped-call]
+        shape = broadcast(signal.shape, by.shape)
         factor = self.pattern(by, kills=kills)
         counts = signal.counts if factor is None else signal.counts * factor
         silent = signal.silent or by.silent
@@ -281,8 +285,8 @@ class Call:
         tracer.sites.append(site)
         tracer.fingerprint.add(name or digest(weight.detach() != 0), geometry)
         if tracer.resolution == "outline":
-            blanks = (torch.empty(size, device="meta") for size in (signal.shape, geometry.shape))
-            geometry.spread(*blanks)  # an input that does not fit is torch's to refuse
+            if signal.shape[geometry.axis] != geometry.inputs or min(shape) < 1:  # torch's to refuse
+                geometry.spread(*(torch.empty(size, device="meta") for size in (signal.shape, geometry.shape)))
             made, exponent, edges = signal.counts.new_ones([1] * len(shape)), 0, None
         else:
             counts = signal.unfolded(geometry.axis)
@@ -353,3 +357,12 @@ def _cut(axes: Axes, before: torch.Size, after: torch.Size) -> Axes:
     # a slice shortens one axis and leaves the others; a reshape that keeps the number of axes changes two at least
     shorter = sum(a != b for a, b in zip(before, after, strict=False))
     return axes if same and shorter <= 1 and after.numel() <= before.numel() else None
+
+
+def broadcast(*shapes: Sequence[int]) -> torch.Size:
+    """The shape that several broadcast to."""
+    first = max(shapes, key=len)
+    if all(shape == first or not shape for shape in shapes):  # far faster than torch's own answer
+        return torch.Size(first)
+    made: torch.Size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
+    return made

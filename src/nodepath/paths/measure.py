@@ -12,7 +12,7 @@ from nodepath.masks import MaskSet
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.flow import flow, reach
 from nodepath.paths.network import Network
-from nodepath.paths.nodes import NodeGroup, convention_named, node_groups
+from nodepath.paths.nodes import Convention, NodeGroup, convention_named, node_groups
 from nodepath.paths.semantics import EXACT, PAPER
 from nodepath.paths.topology import LayerTopology, Topology
 from nodepath.registry import nearest
@@ -93,9 +93,12 @@ def measure_network(
     convention: str = "exact",
 ) -> Topology:
     """`measure`, for a network that has been read already."""
-    chosen = convention_named(convention)
+    with network.at_rest():
+        return _measured(network, matched(network, masks or {}), convention_named(convention))
+
+
+def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) -> Topology:
     semantics = EXACT if chosen == "exact" else PAPER
-    masks = matched(network, masks or {})
     alive = reach(network, masks, paths=True)
     # dead ends would only widen the range of the counts
     cleaned = {name: live for name, live in alive.weights.items() if name in masks}

@@ -1,31 +1,38 @@
 """Tensors in what functions take and models return: lists, tuples, mappings, dataclasses."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Size, Tensor
 
-_PLAIN = (int, float, str)
+_PLAIN = (int, float, str, slice)
 
 __all__ = ["replace_tensors", "tensors_in"]
 
 
-def tensors_in(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in a value, in order."""
+    found: list[Tensor] = []
+    _gather(value, found)
+    return found
+
+
+def _gather(value: Any, found: list[Tensor]) -> None:
     if isinstance(value, Tensor):
-        yield value
+        found.append(value)
+    elif isinstance(value, list | tuple):
+        if type(value) is not Size:
+            for each in value:
+                _gather(each, found)
     elif value is None or isinstance(value, _PLAIN):
         return
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from tensors_in(each)
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from tensors_in(each)
+            _gather(each, found)
     elif is_dataclass(value) and not isinstance(value, type):
         for part in fields(value):
-            yield from tensors_in(getattr(value, part.name))
+            _gather(getattr(value, part.name), found)
 
 
 def replace_tensors(value: Any, swap: Callable[[Tensor], Any]) -> Any:

@@ -25,7 +25,7 @@ from nodepath.errors import (
 from nodepath.masks import unwrap
 from nodepath.paths.example import Example, ExampleInput
 from nodepath.paths.graph import projection_shortcuts
-from nodepath.paths.guard import evaluating
+from nodepath.paths.guard import evaluating, repeatable
 from nodepath.paths.layer import Layer
 from nodepath.paths.nested import tensors_in
 from nodepath.paths.semantics import EXACT, REACH, Semantics
@@ -101,6 +101,7 @@ class Network:
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
         self.steers = True  # until it is known
+        self._resting = False
         with torch.no_grad():
             if self.example.rows > 1 and self._rows_are_samples():
                 self.example = self.example.first(1)
@@ -185,7 +186,7 @@ class Network:
         sources = given.sources()
         dtype = sources[0].dtype if sources else torch.get_default_dtype()
         channels = self.input_axes if resolution == "channel" else ()
-        with evaluating(self.model):
+        with self.at_rest(), repeatable(self.model):
             tracer = PathTracer(
                 self.model,
                 semantics,
@@ -226,6 +227,19 @@ class Network:
             for signal in carrying:
                 total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
         return Arrival(total, exponent, tuple(tracer.sources), tuple(s.counts for s in carrying), tracer)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Keep the model in eval mode for several passes; a pass by itself does so as well."""
+        if self._resting:
+            yield
+            return
+        with evaluating(self.model):
+            self._resting = True
+            try:
+                yield
+            finally:
+                self._resting = False
 
     def _rows_are_samples(self) -> bool:
         """Whether paths that begin in the first row of two end in the first row of every output, and nowhere else."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 
 from nodepath.errors import TransformedWeightError
@@ -205,8 +206,8 @@ class PathTracer(TorchFunctionMode):
             raise call.unknown(why)
         if self.resolution == "outline":
             self._take_down(function, args, kwargs)
-        # whatever the model does to gradients: the slopes of the counts are ours
-        with torch.set_grad_enabled(self._with_slopes):
+        # whatever the model does to gradients, and to what is saved for them: the slopes of counts are ours
+        with torch.set_grad_enabled(self._with_slopes), saved_tensors_hooks(_itself, _itself):
             result = rule(call, *args, **kwargs)
             if isinstance(result, Tensor) and _is_in_place(function, kwargs):
                 self.overwrite(args[0], call.signal(result), call)
@@ -291,6 +292,10 @@ class PathTracer(TorchFunctionMode):
         if row is None and function in _SAME_VALUES:
             row = 0
         return None if row is None else before + row
+
+
+def _itself(saved: Tensor) -> Tensor:
+    return saved
 
 
 def _first_row(view: Tensor, base: Tensor) -> int | None:
