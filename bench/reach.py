@@ -37,6 +37,8 @@ PATIENCE = 900
 """Seconds that one model may take."""
 OTHERS = 8
 """Where the smallest model of a family is refused, so many of the next ones are tried."""
+DECLARED = {"csatv2": "*.attn.attn", "focalnet": "*.modulation.h"}
+"""Family -> modules whose output is declared to be a control, where a refused model multiplies two unmarked factors."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Row:
         pixel, channel: Seconds of `measure`; None: not measured.
         erk, synflow: Whether the masks at sparsity 0.9 were made and measured; an error's line if not.
         error: Why it is not measured; empty if it is.
+        declared: The modules whose output was declared to be a control; empty: none.
     """
 
     model: str
@@ -71,6 +74,7 @@ class Row:
     erk: str = "no"
     synflow: str = "no"
     error: str = ""
+    declared: str = ""
 
     @property
     def measured(self) -> bool:
@@ -124,6 +128,9 @@ def examine(row: Row) -> Row:
     model = nodepath.models.create(row.model, seed=0)
     size = nodepath.models.describe(row.model).input_size
     assert size is not None
+    for name, module in model.named_modules():
+        if fnmatch(name, row.declared):
+            module.register_forward_hook(lambda _module, _inputs, output: nodepath.paths.control(output))
     x = torch.zeros(1, *size)
     row = replace(row, size=size, parameters=sum(p.numel() for p in model.parameters()))
     resolutions = ["channel"] if row.parameters > HUGE else ["channel", "pixel"]
@@ -189,27 +196,29 @@ def _report(row: Row, send: Connection) -> None:
 
 
 def rows(pattern: str, known: dict[str, Row]) -> Iterator[Row]:
-    """One model after the other; those in `known` are not run again.
+    """One model after the other, small ones first; those in `known` are not run again.
 
     Args:
         pattern: `fnmatch`, of a model's or a family's name.
         known: Model -> row.
     """
 
-    def row(model: str, family: str) -> Row:
-        return known.get(model) or isolated(Row(model, family))
+    def row(model: str, family: str, declared: str = "") -> Row:
+        return known.get(model + declared) or isolated(Row(model, family, declared=declared))
 
     def wanted(*names: str) -> bool:
         return any(fnmatch(name, pattern) for name in names)
 
-    for family, names in timm_families().items():
-        if not wanted(family, *(f"timm:{name}" for name in names)):
-            continue
-        sizes = parameters(names)
+    families = timm_families().items()
+    asked = {f: parameters(names) for f, names in families if wanted(f, *(f"timm:{name}" for name in names))}
+    for family, sizes in sorted(asked.items(), key=lambda item: min(item[1].values())):
         first, *others = sizes
         smallest = row(f"timm:{first}", family)
         yield smallest
         if smallest.measured:
+            continue
+        if family in DECLARED:
+            yield row(f"timm:{first}", family, DECLARED[family])
             continue
         for name in others[:OTHERS]:
             other = row(f"timm:{name}", family) if sizes[name] <= HUGE else smallest
@@ -226,7 +235,9 @@ def page(found: list[Row]) -> str:
     families = [list(group) for _, group in groupby(sorted(found, key=_order), key=lambda row: row.family)]
     theirs = [group for group in families if group[0].family != "torchvision"]
     torchvision = [row for row in found if row.family == "torchvision"]
-    smallest, any_of = sum(group[0].reached for group in theirs), sum(any(r.reached for r in g) for g in theirs)
+    smallest = sum(any(row.reached and not row.declared for row in group[:1]) for group in theirs)
+    undeclared = sum(any(row.reached and not row.declared for row in group) for group in theirs)
+    any_of = sum(any(row.reached for row in group) for group in theirs)
     refused = [row for row in found if not row.reached]
     partly = [row for row in found if row.measured and row.dead]
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "nodepath"))
@@ -236,9 +247,19 @@ def page(found: list[Row]) -> str:
         "",
         "Measured, and pruned to sparsity 0.9 by `erk` and by `synflow` (10 iterations, channel resolution), end to "
         f"end: **{count}** classification models of torchvision, and of **{any_of} of the {len(theirs)} families of "
-        f"timm** ({_percent(any_of, len(theirs))}) a model: of {smallest} ({_percent(smallest, len(theirs))}) the one "
-        f"with the fewest parameters, of the others the next, of at most {OTHERS}, that is not refused. What is "
-        "refused ends in a typed error, below.",
+        f"timm** ({_percent(any_of, len(theirs))}) a model.",
+        "",
+        f"- Of {smallest} families ({_percent(smallest, len(theirs))}) it is the model with the fewest parameters, as it "
+        "is;",
+        f"- of {undeclared - smallest} that one is refused, and it is the next of the family, of at most {OTHERS}, that "
+        "is not;",
+        f"- {any_of - undeclared} multiply two factors that nothing tells apart, until one is declared to be a control "
+        "from outside, as a user would, by a hook on a module "
+        "(`module.register_forward_hook(lambda m, i, o: nodepath.paths.control(o))`): "
+        + "; ".join(f"{family}: `{pattern}`" for family, pattern in DECLARED.items())
+        + f". Without that, {undeclared} families ({_percent(undeclared, len(theirs))}) are reached.",
+        "",
+        "What is refused ends in a typed error, [below](#refused).",
         "",
         f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}: {_machine()}, one thread, {versions}. Each model as "
         "its library builds it without weights, at its own input size. Counts are in pixel resolution; for models of "
@@ -279,6 +300,7 @@ def _table(table: list[Row], *, family: bool) -> Iterator[str]:
     for row in table:
         first = f"{row.family} | " if family else ""
         name = row.model.partition(":")[2] + ("*" if row.resolution == "channel" else "")
+        name += " (declared)" if row.declared else ""
         if row.measured:
             cells = f"{row.prunable:,} | {row.log10_paths:.2f} | {row.nodes:,} | {row.control_nodes:,}"
             cells += f" | {_seconds(row.pixel)} | {_seconds(row.channel)}"
@@ -316,13 +338,13 @@ def main() -> None:
     if arguments.resume and KEPT.exists():
         for line in KEPT.read_text().splitlines():
             row = Row(**json.loads(line))
-            known[row.model] = replace(row, size=tuple(row.size))
+            known[row.model + row.declared] = replace(row, size=tuple(row.size))
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text("".join(json.dumps(asdict(row)) + "\n" for row in known.values()))
     found = []
     for row in rows(arguments.only, known):
         found.append(row)
-        if row.model not in known:
+        if row.model + row.declared not in known:
             with KEPT.open("a") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
         print(f"{row.model:<44} {row.error or f'erk {row.erk}, synflow {row.synflow}'}", file=sys.stderr, flush=True)

@@ -3,11 +3,23 @@
 import math
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 from program import Program
 from torch import Tensor
 from unrolled import unroll
 
 from nodepath import MaskSet, Topology, effective, measure
+
+
+def thorough(examples: int) -> settings:
+    """The same random networks every time; not shrunk, which would take minutes."""
+    return settings(
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+    )
 
 
 def log10(count: int) -> float:

@@ -102,7 +102,7 @@ def norm(draw, program: Program, at: int) -> int:
     features = program.shapes[at][-1]
     if kind == "layer":
         return program.norm(at, nn.LayerNorm(features))
-    return program.norm(at, nn.RMSNorm(features), keeps_silence=True)
+    return program.norm(at, nn.RMSNorm(features), shifts=False)
 
 
 def residual(draw, program: Program, made: int, at: int) -> int:
@@ -203,7 +203,7 @@ def _talking(draw, program: Program, at: int, heads: int) -> int:
     q, k, v = projections(draw, program, at, (width, width, width))
     over: dict[str, nn.Linear] = {}
     for place in draw(st.sampled_from([("after",), ("before",), ("before", "after")])):
-        over[place] = nn.Linear(heads, heads, bias=False)
+        over[place] = nn.Linear(heads, heads, bias=draw(st.booleans()))
         program.layers[next(program.names)] = over[place]
 
     def mix(x: Tensor, place: str) -> Tensor:
@@ -285,9 +285,7 @@ def _assigned(draw, program: Program, at: int, heads: int) -> int:
     value = program.layer(at, nn.Linear(features, draw(st.integers(1, 3)), bias=draw(st.booleans())))[0]
     raw = program.layer(at, nn.Linear(features, draw(st.integers(1, 3)), bias=draw(st.booleans())))[0]
     acts = [lambda x: x.softmax(-1), torch.sigmoid, F.relu, torch.tanh]
-    which = draw(st.integers(0, 3))
-    weights = program.function(raw, acts[which], reads=lambda x: x)
-    program.silent[weights] = program.silent[raw] and which > 1
+    weights = program.function(raw, draw(st.sampled_from(acts)), reads=lambda x: x)
     turned = program.function(weights, lambda x: x.transpose(1, 2))
     return program.mix(turned, value, attention=False, run=draw(st.sampled_from([torch.matmul, torch.bmm])))
 

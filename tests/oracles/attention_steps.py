@@ -33,12 +33,22 @@ def attention(
         key_heads: Heads of k and v, if fewer.
         allowed: Which key each query reads.
         channels: Features attend to features instead of tokens to tokens.
-        before, after: Layers over the heads on scores and weights, registered with the program.
+        before, after: Layers over the heads on scores and weights, registered with the program. A head whose scores are
+            all zero reads every token alike; one whose weights are all zero reads nothing, unless there is a bias.
     """
     mixed = mixture(
-        program, q, k, v, heads=heads, key_heads=key_heads, allowed=allowed, channels=channels, before=before, after=after
+        program,
+        q,
+        k,
+        v,
+        heads=heads,
+        key_heads=key_heads,
+        allowed=allowed,
+        channels=channels,
+        before=before,
+        after=after,
     )
-    return program.add_step(Step((mixed,), run, Function(_merging(channels)), called_with=(q, k, v)), silent=program.silent[v])
+    return program.add_step(Step((mixed,), run, Function(_merging(channels)), called_with=(q, k, v)), constant=False)
 
 
 def mixture(
@@ -62,12 +72,12 @@ def mixture(
     ]
     scores = program.score(split[0], split[1], virtual=True)
     if before is not None:
-        scores = _over_heads(program, scores, before)
+        scores = _over_heads(program, scores, before, open_anyway=True)
     if allowed is not None:
         scores = program.hide(scores, allowed, lambda x: x, virtual=True)
     weights = program.softmax(scores, virtual=True)
     if after is not None:
-        weights = _over_heads(program, weights, after)
+        weights = _over_heads(program, weights, after, open_anyway=after.bias is not None)
     return program.mix(weights, split[2], virtual=True)
 
 
@@ -83,10 +93,10 @@ def _merging(channels: bool) -> Callable[[Tensor], Tensor]:
     return lambda x: merged(x.transpose(-2, -1) if channels else x)
 
 
-def _over_heads(program: Program, at: int, layer: nn.Linear) -> int:
+def _over_heads(program: Program, at: int, layer: nn.Linear, *, open_anyway: bool) -> int:
     last = program.function(at, lambda x: x.permute(0, 2, 3, 1), virtual=True)
-    step = Step((last,), layer, Apply(layer, layer.weight), virtual=True)
-    return program.function(program.add_step(step, silent=True), lambda x: x.permute(0, 3, 1, 2), virtual=True)
+    step = Step((last,), layer, Apply(layer, layer.weight, seeds=open_anyway), virtual=True)
+    return program.function(program.add_step(step, constant=False), lambda x: x.permute(0, 3, 1, 2), virtual=True)
 
 
 def multihead(
@@ -115,11 +125,15 @@ def multihead(
         for at, (owner, part, rows) in zip((query, key, value), owners, strict=True)
     )
     if module.bias_k is not None:  # a key and a value more, which are constants
-        k, v = (program.function(at, lambda x: torch.cat([x, torch.ones_like(x[:, :1])], 1), virtual=True) for at in (k, v))
+        k, v = (
+            program.function(at, lambda x: torch.cat([x, torch.ones_like(x[:, :1])], 1), virtual=True) for at in (k, v)
+        )
     if module.add_zero_attn:
-        k, v = (program.function(at, lambda x: torch.cat([x, torch.zeros_like(x[:, :1])], 1), virtual=True) for at in (k, v))
+        k, v = (
+            program.function(at, lambda x: torch.cat([x, torch.zeros_like(x[:, :1])], 1), virtual=True) for at in (k, v)
+        )
     mixed = mixture(program, q, k, v, heads=module.num_heads, allowed=allowed)
     joined = program.function(mixed, merged, virtual=True)
     out = module.out_proj
     step = Step((joined,), run, Apply(out, out.weight), called_with=(query, key, value))
-    return program.add_step(step, silent=out.bias is None)
+    return program.add_step(step, constant=out.bias is not None)

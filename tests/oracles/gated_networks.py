@@ -8,13 +8,20 @@ from hypothesis import strategies as st
 from program import Program
 from torch import Tensor, nn
 
+Block = Callable[..., int]
+
 SILENT_AT_ZERO = [F.relu, F.silu, F.gelu, F.hardswish, F.mish, torch.tanh]
 NEVER_SILENT = [torch.sigmoid, F.hardsigmoid, nn.Sigmoid(), nn.Hardsigmoid(), lambda x: x.sigmoid()]
 
 
 @st.composite
-def gated_networks(draw):
-    """A layer, one to three gates, a head."""
+def gated_networks(draw, *, of: list[Block] | None = None):
+    """A layer, one to three gates, a head.
+
+    Args:
+        draw: Of hypothesis.
+        of: The gates to choose from; None: `BLOCKS`.
+    """
     if draw(st.booleans()):
         program = Program(draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     else:
@@ -22,7 +29,7 @@ def gated_networks(draw):
     at = _layer(draw, program, 0, draw(st.integers(1, 4)))
     if draw(st.booleans()):
         at = program.function(at, draw(st.sampled_from(SILENT_AT_ZERO[:5])))
-    for block in draw(st.lists(st.sampled_from(BLOCKS), min_size=1, max_size=3)):
+    for block in draw(st.lists(st.sampled_from(of or BLOCKS), min_size=1, max_size=3)):
         at = block(draw, program, at)
     _layer(draw, program, at, 2)
     return program
@@ -103,8 +110,39 @@ def _hidden_gate(draw, program: Program, at: int) -> int:
     """A gate on a gate."""
     width = draw(st.integers(1, 2))
     inner = program.function(_gated_unit(draw, program, at), F.silu)
-    gate = program.function(_layer(draw, program, inner, width), draw(st.sampled_from([*SILENT_AT_ZERO, *NEVER_SILENT])))
+    gate = program.function(
+        _layer(draw, program, inner, width), draw(st.sampled_from([*SILENT_AT_ZERO, *NEVER_SILENT]))
+    )
     return program.gate(_layer(draw, program, at, width), gate, torch.mul)
+
+
+def _gate_of_gates(draw, program: Program, at: int) -> int:
+    """A gate that is a product itself: zero where both its factors say so, if it is silent at all."""
+    width = draw(st.integers(1, 2))
+    value = _layer(draw, program, at, width)
+    gate = program.function(_layer(draw, program, at, width), draw(st.sampled_from([*SILENT_AT_ZERO, *NEVER_SILENT])))
+    product = program.function(program.gate(value, gate, torch.mul), draw(st.sampled_from(SILENT_AT_ZERO)))
+    return program.gate(_layer(draw, program, at, width), product, torch.mul)
+
+
+def _extended_gate(draw, program: Program, at: int) -> int:
+    """A gate beside a constant, or with one in it."""
+    width, axis = draw(st.integers(1, 2)), _axis(program)
+    extensions: list[tuple[int, Callable[[Tensor], Tensor]]] = [
+        (1, lambda x: torch.cat([x, torch.ones_like(x.narrow(axis, 0, 1))], axis)),
+        (0, lambda x: x + 0.5),
+        (0, lambda x: x * 0.5),
+        (0, lambda x: x.clamp(min=0)),
+        (0, lambda x: x.clamp(0.5, 2)),
+        (0, lambda x: x.abs().sqrt()),
+        (0, F.softplus),
+        (0, lambda x: x.exp()),
+        (0, lambda x: torch.where(torch.ones(1, dtype=torch.bool), x, torch.tensor(0.5))),
+    ]
+    more, extend = draw(st.sampled_from(extensions))
+    extended = program.function(_layer(draw, program, at, width), extend)
+    gate = program.function(extended, draw(st.sampled_from(SILENT_AT_ZERO)))
+    return program.gate(_layer(draw, program, at, width + more), gate, torch.mul)
 
 
 def _square(draw, program: Program, at: int) -> int:
@@ -112,12 +150,29 @@ def _square(draw, program: Program, at: int) -> int:
 
 
 def _divided(draw, program: Program, at: int) -> int:
-    """By its own norm: a divisor never closes the way."""
+    """By its own size: a divisor never closes the way."""
     axis = _axis(program)
-    norm = program.function(
-        at, lambda x: x.norm(dim=axis, keepdim=True), reads=lambda x: x.sum(axis, keepdim=True)
+    divisors: list[Callable[[Tensor], Tensor]] = [
+        lambda x: x.norm(dim=axis, keepdim=True),
+        lambda x: torch.linalg.vector_norm(x, dim=axis, keepdim=True),
+        lambda x: torch.norm(x, dim=axis).unsqueeze(axis),
+        lambda x: x.std(axis, keepdim=True, correction=0),
+        lambda x: x.var(axis, keepdim=True, unbiased=False).add(1e-5).sqrt(),
+        lambda x: (x * x).sum(axis, keepdim=True).sqrt() + 1e-6,
+        lambda x: x.abs().mean(axis, keepdim=True),
+        lambda x: x.exp().sum(axis, keepdim=True),
+    ]
+    size = program.function(at, draw(st.sampled_from(divisors)), reads=lambda x: x.sum(axis, keepdim=True))
+    return program.gate(at, size, draw(st.sampled_from([torch.div, lambda x, n: x / n])), kills=False)
+
+
+def _scaled(draw, program: Program, at: int) -> int:
+    """RMSNorm by hand, as in LLaMA."""
+    axis = _axis(program)
+    size = program.function(
+        at, lambda x: torch.rsqrt(x.pow(2).mean(axis, keepdim=True) + 1e-6), reads=lambda x: x.mean(axis, keepdim=True)
     )
-    return program.gate(at, norm, lambda x, n: x / n, kills=False)
+    return program.gate(at, size, torch.mul)
 
 
 BLOCKS = [
@@ -130,4 +185,8 @@ BLOCKS = [
     _hidden_gate,
     _square,
     _divided,
+    _scaled,
 ]
+
+WITH_CONSTANTS = [_gate_of_gates, _extended_gate]
+"""Gates some of whose elements are constants where no path reaches them, and others zero."""

@@ -23,6 +23,7 @@ class Link:
         layer: Parameter name and which part of it, if it packs several layers.
         carries: Paths run along it. Otherwise `start` steers `end`: it lives where `end` does, and carries nothing.
         guard: A unit that must be reached, or else the link is not there.
+        lenient: It is enough if the guard is a constant other than zero.
     """
 
     start: int
@@ -34,18 +35,7 @@ class Link:
     end_channel: int = 0
     carries: bool = True
     guard: int | None = None
-
-
-@dataclass(frozen=True)
-class Units:
-    """The units of one value; `silent`: those that no path reaches are zero."""
-
-    ids: Tensor
-    silent: bool
-
-    @property
-    def flat(self) -> list[int]:
-        return self.ids.flatten().tolist()
+    lenient: bool = False
 
 
 class Kind(Protocol):
@@ -54,7 +44,7 @@ class Kind(Protocol):
     seeds: bool
     """What is made counts one whatever arrives: scores of attention."""
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
         """All links; `names`: id of a parameter -> its name."""
 
 
@@ -65,11 +55,11 @@ class Function:
     run: Callable[[Tensor], Tensor]
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
-        one_hot = _one_hot(starts[0].ids).float()
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+        one_hot = _one_hot(starts[0]).float()
         with torch.no_grad():  # the difference takes away what biases add
             made = [self.run(x.clone()).flatten(1) for x in (one_hot, torch.zeros_like(one_hot))]
-        before, after = starts[0].flat, ends.flatten().tolist()
+        before, after = starts[0].flatten().tolist(), ends.flatten().tolist()
         for i, j in (made[0] != made[1]).nonzero().tolist():
             yield Link(before[i], after[j])
 
@@ -81,10 +71,10 @@ class Merge:
     run: Callable[..., Tensor]
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
         for which, units in enumerate(starts):
-            probe = [torch.zeros(1, *other.ids.shape, dtype=torch.float64) for other in starts]
-            probe[which] = (units.ids + 1).double().unsqueeze(0)  # serial numbers; 0 says "not from here"
+            probe = [torch.zeros(1, *other.shape, dtype=torch.float64) for other in starts]
+            probe[which] = (units + 1).double().unsqueeze(0)  # serial numbers; 0 says "not from here"
             made = self.run(*probe)[0].long()
             for end, start in zip(ends.flatten().tolist(), made.flatten().tolist(), strict=True):
                 if start:
@@ -108,15 +98,15 @@ class Apply:
     first: int = 0
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
         weight, bias = self.layer.weight, self.layer.bias
         inside = {"weight": torch.arange(1, weight.numel() + 1, dtype=torch.float64).reshape(weight.shape)}
         if bias is not None:
             inside["bias"] = torch.zeros(bias.shape, dtype=torch.float64)
-        code = functional_call(self.layer, inside, (_one_hot(starts[0].ids),)).flatten(1).round().long()
-        before, after = starts[0].flat, ends.flatten().tolist()
+        code = functional_call(self.layer, inside, (_one_hot(starts[0]),)).flatten(1).round().long()
+        before, after = starts[0].flatten().tolist(), ends.flatten().tolist()
         name, linear = names[id(self.owner)], isinstance(self.layer, nn.Linear)
-        channels = [_channels(units, linear) for units in (starts[0].ids, ends)]
+        channels = [_channels(units, linear) for units in (starts[0], ends)]
         for i, j in code.nonzero().tolist():
             entry = (name, int(code[i, j]) - 1 + self.first)
             yield Link(before[i], after[j], entry, (name, self.part), linear, channels[0][i], channels[1][j])

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from hypothesis import strategies as st
-from torch import Tensor, nn
 from program import Program
+from torch import Tensor, nn
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -71,7 +71,8 @@ def vector_networks(draw):
 def masks_for(draw, program: Program) -> dict[str, Tensor]:
     """Each layer with a density of its own, none and all among them; some layers not named at all."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
-    densities = st.sampled_from([0.15, 0.4, 0.7, 0.7, 0.9, 1.0, 0.0, None])
+    sparse, mostly_kept = [0.15, 0.4, 0.7, 0.7, 0.9, 1.0, 0.0, None], [0.5, 0.7, 0.9, 0.9, 1.0, None]
+    densities = st.sampled_from(draw(st.sampled_from([sparse, mostly_kept])))
     masks = {}
     for name, weight in program.weights.items():
         density = draw(densities)

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -22,6 +22,7 @@ class Step:
         kind: How the units are linked.
         called_with: What the module hands to `run`, if not `inputs`: for one call that is several steps here.
         virtual: A part of a later call, which the module itself does not run.
+        constant: Of its elements, which are other than zero where all inputs are zero.
         takes_maximum: The papers' code takes the largest count.
         writes_first: In place: whoever reads the first input later reads the result.
     """
@@ -31,6 +32,7 @@ class Step:
     kind: Kind
     called_with: tuple[int, ...] | None = None
     virtual: bool = False
+    constant: list[bool] = field(default_factory=list)
     takes_maximum: bool = False
     writes_first: bool = False
 
@@ -44,7 +46,6 @@ class Program(nn.Module):
 
     Attributes:
         shapes: Of each value, without the batch.
-        silent: Of each value: what no path reaches is zero.
         channel_axis: Of the inputs, the first or last; None: each unit is a channel.
     """
 
@@ -54,7 +55,6 @@ class Program(nn.Module):
         self.others = nn.ModuleList()
         self.steps: list[Step] = []
         self.shapes: list[tuple[int, ...]] = [shape, *more]
-        self.silent = [True] * len(self.shapes)
         self.entrances = len(self.shapes)
         self.outputs: tuple[int, ...] = (0,)
         self.shortcuts: set[str] = set()
@@ -86,16 +86,19 @@ class Program(nn.Module):
 
     # building
 
-    def add_step(self, step: Step, *, silent: bool | None = None) -> int:
-        """Append a step; without `silent`, it keeps silence if zeros give zeros."""
+    def add_step(self, step: Step, *, constant: bool | None = None) -> int:
+        """Append a step.
+
+        Args:
+            step: What to append.
+            constant: All of its elements, or none, are other than zero where the inputs are zero; None: try.
+        """
         self.eval()
         with torch.no_grad():
             made = step.run(*(torch.zeros(1, *self.shapes[i]) for i in step.arguments))
-        if silent is None:
-            silent = all(self.silent[i] for i in step.inputs) and not made.any()
+        step.constant = (made != 0 if constant is None else torch.full(made.shape, constant)).flatten().tolist()
         self.steps.append(step)
         self.shapes.append(tuple(made.shape[1:]))
-        self.silent.append(silent)
         self.outputs = (len(self.shapes) - 1,)
         return self.outputs[0]
 
@@ -106,20 +109,19 @@ class Program(nn.Module):
 
     def again(self, at: int, name: str) -> int:
         module = self.layers[name]
-        return self.add_step(Step((at,), module, Apply(module, module.weight)), silent=module.bias is None)
+        return self.add_step(Step((at,), module, Apply(module, module.weight)), constant=module.bias is not None)
 
     def part(self, at: int, owner: nn.Parameter, part: str, rows: slice, *, bias: bool) -> int:
         """A layer within a later call, whose weights are some rows of a parameter."""
         weight = owner[rows]
         stand_in = nn.Linear(weight.shape[1], weight.shape[0], bias=bias)
         kind = Apply(stand_in, owner, part, rows.start * weight.shape[1])
-        return self.add_step(Step((at,), stand_in, kind, virtual=True), silent=not bias)
+        return self.add_step(Step((at,), stand_in, kind, virtual=True), constant=bias)
 
-    def norm(self, at: int, module: nn.Module, *, keeps_silence: bool = False) -> int:
-        """Anything that is read as the identity though a position's units mix; ends silence unless it is said to keep it."""
+    def norm(self, at: int, module: nn.Module, *, shifts: bool = True) -> int:
+        """Anything that is read as the identity though a position's units mix; it may shift what is zero."""
         self.others.append(module)
-        silent = keeps_silence and self.silent[at]
-        return self.add_step(Step((at,), module, Function(lambda x: x)), silent=silent)
+        return self.add_step(Step((at,), module, Function(lambda x: x)), constant=shifts)
 
     def function(
         self,
@@ -151,18 +153,20 @@ class Program(nn.Module):
     ) -> int:
         """A product with a control, or a quotient."""
         step = Step((value, control), run, Gate(kills), called_with)
-        return self.add_step(step, silent=self.silent[value])
+        return self.add_step(step, constant=False)
 
     def score(self, q: int, k: int, *, virtual: bool = False) -> int:
-        return self.add_step(Step((q, k), lambda q, k: q @ k.transpose(-2, -1), Score(), virtual=virtual), silent=True)
+        return self.add_step(
+            Step((q, k), lambda q, k: q @ k.transpose(-2, -1), Score(), virtual=virtual), constant=False
+        )
 
     def hide(self, scores: int, allowed: Tensor, run: Callable[[Tensor], Tensor], *, virtual: bool = False) -> int:
         """Mask scores; `run` is how the module does it."""
-        return self.add_step(Step((scores,), run, Hide(allowed), virtual=virtual), silent=True)
+        return self.add_step(Step((scores,), run, Hide(allowed), virtual=virtual), constant=False)
 
     def softmax(self, scores: int, axis: int = -1, *, virtual: bool = False) -> int:
         step = Step((scores,), lambda x: x.softmax(axis), Couple(axis), virtual=virtual)
-        return self.add_step(step, silent=True)
+        return self.add_step(step, constant=False)
 
     def mix(
         self,
@@ -175,4 +179,4 @@ class Program(nn.Module):
         virtual: bool = False,
     ) -> int:
         step = Step((control, value), run, Mix(attention), called_with, virtual)
-        return self.add_step(step, silent=self.silent[value])
+        return self.add_step(step, constant=False)

@@ -68,9 +68,7 @@ BY_HAND = [by_matmul, by_bmm, by_einsum, transposed_scores]
 
 
 def fused(heads: int, **options: object) -> Attend:
-    return lambda q, k, v: merged(
-        F.scaled_dot_product_attention(*(heads_of(x, heads) for x in (q, k, v)), **options)
-    )
+    return lambda q, k, v: merged(F.scaled_dot_product_attention(*(heads_of(x, heads) for x in (q, k, v)), **options))
 
 
 def grouped(heads: int, key_heads: int) -> Attend:

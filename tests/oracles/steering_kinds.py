@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import torch
-from linking import Link, Units
+from linking import Link
 from torch import Tensor
 
 
@@ -20,11 +20,10 @@ class Gate:
     kills: bool = True
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
-        value, control = starts
-        both = (units.ids.expand(ends.shape).flatten().tolist() for units in starts)
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+        both = (units.expand(ends.shape).flatten().tolist() for units in starts)
         for end, carried, gate in zip(ends.flatten().tolist(), *both, strict=True):
-            yield Link(carried, end, guard=gate if self.kills and control.silent else None)
+            yield Link(carried, end, guard=gate if self.kills else None, lenient=True)
             yield Link(gate, end, carries=False, guard=carried)
 
 
@@ -34,15 +33,15 @@ class Score:
 
     seeds: bool = True
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
         q, k = starts
         *lead, queries, keys = ends.shape
-        for at in product(*map(range, (*lead, queries, keys, q.ids.shape[-1]))):
+        for at in product(*map(range, (*lead, queries, keys, q.shape[-1]))):
             *head, query, key, feature = at
             end = int(ends[(*head, query, key)])
-            pair = int(q.ids[(*head, query, feature)]), int(k.ids[(*head, key, feature)])
-            yield Link(pair[0], end, carries=False, guard=pair[1] if k.silent else None)
-            yield Link(pair[1], end, carries=False, guard=pair[0] if q.silent else None)
+            pair = int(q[(*head, query, feature)]), int(k[(*head, key, feature)])
+            yield Link(pair[0], end, carries=False, guard=pair[1], lenient=True)
+            yield Link(pair[1], end, carries=False, guard=pair[0], lenient=True)
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ class Hide:
     allowed: Tensor
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
         allowed = self.allowed.expand(ends.shape).flatten().tolist()
-        for start, end, seen in zip(starts[0].flat, ends.flatten().tolist(), allowed, strict=True):
+        for start, end, seen in zip(starts[0].flatten().tolist(), ends.flatten().tolist(), allowed, strict=True):
             if seen:
                 yield Link(start, end)
 
@@ -66,8 +65,8 @@ class Couple:
     axis: int = -1
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
-        rows = (ids.movedim(self.axis, -1).flatten(0, -2).tolist() for ids in (starts[0].ids, ends))
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+        rows = (ids.movedim(self.axis, -1).flatten(0, -2).tolist() for ids in (starts[0], ends))
         for before, after in zip(*rows, strict=True):
             for (i, start), (j, end) in product(enumerate(before), enumerate(after)):
                 yield Link(start, end, carries=i == j, guard=start)
@@ -78,20 +77,19 @@ class Mix:
     """`control @ value` of (..., queries, keys) and (..., keys, features).
 
     Attributes:
-        attention: The control is made of scores, where zero means hidden; otherwise it closes only if it is silent.
+        attention: The control is made of scores: what is not reached is hidden.
     """
 
     attention: bool = True
     seeds: bool = False
 
-    def links(self, starts: list[Units], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
+    def links(self, starts: list[Tensor], ends: Tensor, names: Mapping[int, str]) -> Iterator[Link]:
         control, value = starts
-        closes = self.attention or control.silent
-        for at in product(*map(range, (*ends.shape, control.ids.shape[-1]))):
+        for at in product(*map(range, (*ends.shape, control.shape[-1]))):
             *head, query, feature, key = at
             end = int(ends[(*head, query, feature)])
-            steers, carried = int(control.ids[(*head, query, key)]), int(value.ids[(*head, key, feature)])
-            yield Link(carried, end, guard=steers if closes else None)
+            steers, carried = int(control[(*head, query, key)]), int(value[(*head, key, feature)])
+            yield Link(carried, end, guard=steers, lenient=not self.attention)
             yield Link(steers, end, carries=False, guard=carried)
 
 

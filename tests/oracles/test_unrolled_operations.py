@@ -1,17 +1,15 @@
 """Operations that move, choose and gather pixels, and networks with several inputs, outputs and unused layers."""
 
-from agreement import check
-from hypothesis import HealthCheck, given, settings
+from agreement import check, thorough
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import masks_for
 from shaped_networks import shaped_networks, times_parameter
 
 from nodepath import measure
 
-SETTINGS = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck), derandomize=True)
 
-
-@SETTINGS
+@thorough(200)
 @given(st.data())
 def test_networks_of_all_operations_are_counted_exactly(data):
     program = data.draw(shaped_networks())
@@ -20,7 +18,7 @@ def test_networks_of_all_operations_are_counted_exactly(data):
     assert unused == (("layers.unused.weight",) if "unused" in program.layers else ())
 
 
-@settings(SETTINGS, max_examples=20)
+@thorough(20)
 @given(st.data())
 def test_a_parameter_of_no_layer_connects_everything(data):
     program = data.draw(shaped_networks(of=[times_parameter]))

@@ -1,15 +1,13 @@
 """Paths, nodes and effectiveness of random small networks, against counting unit by unit."""
 
-from agreement import check
-from hypothesis import HealthCheck, given, settings
+from agreement import check, thorough
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import image_networks, masks_for, vector_networks
 from program import Program
 from torch.utils.flop_counter import FlopCounterMode
 
 from nodepath import measure
-
-SETTINGS = settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def check_macs(program: Program) -> None:
@@ -19,34 +17,34 @@ def check_macs(program: Program) -> None:
     assert 2 * topology.macs == 2 * topology.dense_macs == counter.get_total_flops()
 
 
-@SETTINGS
+@thorough(120)
 @given(st.data())
 def test_convolutional_networks_are_counted_exactly(data):
     program = data.draw(image_networks())
     check(program, data.draw(masks_for(program)))
 
 
-@SETTINGS
+@thorough(120)
 @given(st.data())
 def test_linear_networks_are_counted_exactly(data):
     program = data.draw(vector_networks())
     check(program, data.draw(masks_for(program)))
 
 
-@SETTINGS
+@thorough(120)
 @given(image_networks())
 def test_multiply_adds_are_half_of_torchs_flops(program):
     check_macs(program)
 
 
-@SETTINGS
+@thorough(120)
 @given(st.data())
 def test_effective_width_of_paper_nodes_is_the_entropy_of_their_shares(data):
     program = data.draw(image_networks(maximum=False))  # a true maximum has no share of paths to compare with
     check(program, data.draw(masks_for(program)), maximum=False)
 
 
-@SETTINGS
+@thorough(120)
 @given(st.data())
 def test_macs_of_masks_count_each_weight_where_it_is_used(data):
     program = data.draw(image_networks())

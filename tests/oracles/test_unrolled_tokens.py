@@ -1,17 +1,15 @@
 """Networks that read integer tokens: paths begin at the dimensions of the embedding."""
 
-from agreement import check
-from hypothesis import HealthCheck, given, settings
+from agreement import check, thorough
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import masks_for
 from token_networks import token_networks
 
 from nodepath import measure
 
-SETTINGS = settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck), derandomize=True)
 
-
-@SETTINGS
+@thorough(100)
 @given(st.data())
 def test_networks_of_tokens_are_counted_exactly(data):
     program = data.draw(token_networks())

@@ -13,17 +13,18 @@ from functools import cached_property
 
 import networkx as nx
 import torch
-from linking import Link, Units
+from linking import Link
 from program import Program
 from torch import Tensor
 
 
 @dataclass
 class Stage:
-    """What one step adds: its links, and the units that count one whatever arrives."""
+    """What one step adds: its links, units that count one whatever arrives, and units that are never zero."""
 
     links: list[Link]
     seeds: list[int]
+    constants: list[int]
     takes_maximum: bool
 
 
@@ -45,7 +46,7 @@ class Unrolled:
         for stage in self.stages:
             count.update(stage.seeds)
             for link in stage.links:
-                if not link.carries or (link.guard is not None and not count[link.guard]):
+                if not (link.carries and self._is_open(link, count)):
                     continue
                 if paper and stage.takes_maximum:
                     count[link.end] = max(count[link.end], count[link.start])
@@ -54,10 +55,24 @@ class Unrolled:
         return count
 
     @cached_property
+    def present(self) -> set[int]:
+        """Units that are not zero: inputs, constants, and all that these are carried to."""
+        found = set(itertools.chain(*self.inputs))
+        for stage in self.stages:
+            found.update(stage.constants, stage.seeds)
+            for link in stage.links:
+                if link.carries and link.start in found and (link.guard is None or link.guard in found):
+                    found.add(link.end)
+        return found
+
+    def _is_open(self, link: Link, count: Counter[int]) -> bool:
+        return link.guard is None or bool(count[link.guard]) or (link.lenient and link.guard in self.present)
+
+    @cached_property
     def open(self) -> list[Link]:
         """The links whose guards let pass, in order."""
         links = itertools.chain.from_iterable(stage.links for stage in self.stages)
-        return [link for link in links if link.guard is None or self.forward[link.guard]]
+        return [link for link in links if self._is_open(link, self.forward)]
 
     @cached_property
     def backward(self) -> Counter[int]:
@@ -142,14 +157,15 @@ def unroll(program: Program, masks: dict[str, Tensor]) -> Unrolled:
     found.inputs = [units.flatten().tolist() for units in values]
     for step, shape in zip(program.steps, program.shapes[program.entrances :], strict=True):
         ends = _number(shape, fresh)
-        starts = [Units(values[i], program.silent[i]) for i in step.inputs]
         links = [
             link
-            for link in step.kind.links(starts, ends, names)
+            for link in step.kind.links([values[i] for i in step.inputs], ends, names)
             if link.weight is None or link.weight[0] not in kept or kept[link.weight[0]][link.weight[1]]
         ]
-        seeds = ends.flatten().tolist() if step.kind.seeds else []
-        found.stages.append(Stage(links, seeds, step.takes_maximum))
+        units = ends.flatten().tolist()
+        seeds = units if step.kind.seeds else []
+        constants = list(itertools.compress(units, step.constant))
+        found.stages.append(Stage(links, seeds, constants, step.takes_maximum))
         if step.writes_first:
             values[step.inputs[0]] = ends
         values.append(ends)

@@ -30,5 +30,5 @@ def digest(constant: Tensor) -> tuple[Any, ...]:
     about = tuple(constant.shape), constant.dtype
     if isinstance(constant, nn.Parameter) or constant.layout != torch.strided or not constant.numel():
         return about
-    held = constant.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+    held = constant.detach().cpu().clone(memory_format=torch.contiguous_format).flatten().view(torch.uint8).numpy()
     return *about, hashlib.blake2b(held.data, digest_size=16).digest()

@@ -43,10 +43,8 @@ def declared(call: Call, x: Tensor) -> Tensor:
 def product(call: Call, input: Any, other: Any, **_: Any) -> Tensor:
     """A constant factor keeps the paths; of two activations the one of the higher role is the control.
 
-    Of two of one role, the one that is repeated along an axis to fit the other is: a weight a channel or a pixel.
-
     Raises:
-        UnknownOperationError: Neither factor is of a higher role than the other, nor repeated.
+        UnknownOperationError: Neither factor is of a higher role than the other.
     """
     if not (call.tracks(input) and call.tracks(other)):
         return beside_constant(call, input, other, silent=True)
@@ -57,12 +55,9 @@ def product(call: Call, input: Any, other: Any, **_: Any) -> Tensor:
         return call.attention(call.fit(both, shape), shape, call.fit(both, shape))
     if left.counts is right.counts and left.shape == right.shape:
         return call.keep(input if left.role <= right.role else other, shares_memory=False)  # a function of each element
-    if left.role != right.role:
-        return call.steer(*((input, other) if left.role < right.role else (other, input)))
-    shape = broadcast_shapes(left.shape, right.shape)  # type: ignore[no-untyped-call]
-    if (left.shape == shape) == (right.shape == shape):
+    if left.role == right.role:
         raise call.unknown(UNDECLARED)
-    return call.steer(*((input, other) if left.shape == shape else (other, input)))
+    return call.steer(*((input, other) if left.role < right.role else (other, input)))
 
 
 @register("div", "divide", "true_divide", "truediv")

@@ -169,6 +169,7 @@ def write(call: Call, input: Tensor, index: Any, value: Any) -> None:
         UnknownOperationError: Axes are folded, and only a part of one is written.
     """
     (base, new), exponent = call.aligned([input, value if isinstance(value, Tensor) else torch.zeros(())])
+    silent = all(s.silent for s in call.inputs) and (call.tracks(value) or _is_zero(call, torch.as_tensor(value)))
     if call.folds:
         touched = torch.zeros(input.shape, dtype=torch.bool)
         touched[index] = True
@@ -176,8 +177,9 @@ def write(call: Call, input: Tensor, index: Any, value: Any) -> None:
             raise call.unknown(
                 "writes into a part of an activation, some of whose axes are folded; use resolution='pixel'"
             )
-        call.overwrite(input, call.fit(new if call.tracks(value) else base, input.shape), exponent)
+        counts = call.fit(new if call.tracks(value) else base, input.shape)
+        call.overwrite(input, counts, exponent, silent=silent)
         return
     base = base.clone()
     base[index] = new
-    call.overwrite(input, base, exponent)
+    call.overwrite(input, base, exponent, silent=silent)

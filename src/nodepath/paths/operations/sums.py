@@ -61,7 +61,7 @@ def beside_constant(call: Call, input: Any, other: Any, *, silent: bool) -> Tens
     shape = broadcast_shapes(signal.shape, getattr(constant, "shape", ()))  # type: ignore[no-untyped-call]
     counts = call.fit(signal.counts, shape)
     if signal.role is Role.ATTENTION and not silent and isinstance(constant, Tensor):
-        counts = call.allowed(counts, constant > _MASKED)
+        counts = call.allowed(counts, ~(constant <= _MASKED))
     elif shape == signal.shape:
         return call.keep(flowing, shares_memory=False, silent=silent)
     return call.emit(counts, signal.exponent, shape=shape, silent=signal.silent and silent)
