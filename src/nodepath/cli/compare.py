@@ -33,6 +33,7 @@ def compare(
     data: o.Data = None,
     label_column: o.LabelColumn = None,
     convention: o.Convention = "exact",
+    resolution: o.Resolution = "pixel",
     input: o.Input = None,
     num_classes: o.NumClasses = None,
     weights: o.Weights = None,
@@ -72,8 +73,11 @@ def compare(
                     batch=subject.batch_for(method, seed),
                     bn=bn,
                     on_collapse="warn",
+                    resolution=resolution,
                 )
-                topology = nodepath.measure(subject.model, subject.x, masks, convention=convention)
+                topology = nodepath.measure(
+                    subject.model, subject.x, masks, convention=convention, resolution=resolution
+                )
                 results.append(
                     {
                         "model": model,

@@ -12,15 +12,14 @@ from nodepath.cli.subject import Subject
 
 __all__ = ["measure", "topology_lines"]
 
+EFFECTIVE = {False: "on some path", True: "on some path or steering one"}
+
 
 def measure(
     model: o.Model,
     masks: o.Masks = None,
     convention: o.Convention = "exact",
-    resolution: Annotated[
-        str,
-        typer.Option("--resolution", metavar="pixel|channel", help="Paths from pixel to pixel; channel is to come."),
-    ] = "pixel",
+    resolution: o.Resolution = "pixel",
     input: o.Input = None,
     num_classes: o.NumClasses = None,
     layers: Annotated[bool, typer.Option("--layers", help="Show each layer.")] = False,
@@ -46,17 +45,23 @@ def topology_lines(topology: nodepath.Topology) -> list[str]:
     position = "-" if math.isnan(topology.position) else f"{topology.position:.3f}"
     lines = [
         f"kept      {topology.kept:,} of {topology.prunable:,} weights (sparsity {100 * topology.sparsity:.4g} %)",
-        f"effective {topology.effective:,} weights on some path (effective sparsity "
+        f"effective {topology.effective:,} weights {EFFECTIVE[topology.control > 0]} (effective sparsity "
         f"{100 * topology.effective_sparsity:.4g} %)",
-        f"paths     {paths} (ratio {topology.path_ratio:.3f} to dense, 10^{topology.dense_log10_paths:.3f})",
+        f"paths     {paths} (ratio {topology.path_ratio:.3f} to dense, 10^{topology.dense_log10_paths:.3f}, "
+        f"resolution {topology.resolution})",
         f"nodes     {topology.nodes:,} of {topology.dense_nodes:,} (ratio {topology.node_ratio:.3f}, "
         f"convention {topology.convention})",
         f"width     {topology.effective_width:.1f} of {topology.dense_nodes:,} nodes really carry the paths; position "
         f"{position} (0 all nodes, 1 all paths)",
         f"cost      {topology.macs:,} multiply-adds a sample of {topology.dense_macs:,} dense",
     ]
+    if topology.control:
+        lines.append(
+            f"control   {topology.control:,} of the effective weights and {topology.control_nodes:,} of the effective "
+            "nodes steer paths and carry none"
+        )
     if topology.unused:
-        lines.append(f"unused    {', '.join(topology.unused)} (the forward pass never uses them)")
+        lines.append(f"unused    {', '.join(topology.unused)} (the forward pass never uses them on the input)")
     if topology.tied:
         lines.append(f"tied      {', '.join(topology.tied)} (an embedding owns them; not prunable)")
     return lines
@@ -70,7 +75,8 @@ def layer_table(topology: nodepath.Topology) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("layer", overflow="fold")
-    for heading in ("shape", "kept", "effective", "density %", "nodes", "width"):
+    steers = topology.control > 0
+    for heading in ("shape", "kept", "effective", *(["control"] if steers else []), "density %", "nodes", "width"):
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in topology.layers:
         table.add_row(
@@ -78,6 +84,7 @@ def layer_table(topology: nodepath.Topology) -> Any:
             "x".join(map(str, layer.shape)),
             f"{layer.kept:,}",
             f"{layer.effective:,}",
+            *([f"{layer.control:,}"] if steers else []),
             f"{100 * layer.kept / layer.prunable:.3g}",
             f"{layer.nodes}/{layer.all_nodes}" if layer.all_nodes else "-",
             f"{layer.effective_width:.1f}" if layer.all_nodes else "-",

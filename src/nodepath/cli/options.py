@@ -22,6 +22,7 @@ __all__ = [
     "NumClasses",
     "OnCollapse",
     "Options",
+    "Resolution",
     "Scope",
     "Seed",
     "Weights",
@@ -59,6 +60,14 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the weig
 Device = Annotated[str, typer.Option("--device", metavar="D", help="cpu, cuda, cuda:1, mps ...")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, everything else on stderr.")]
 Convention = Annotated[str, typer.Option("--convention", metavar="exact|paper", help="Which nodes count.")]
+Resolution = Annotated[
+    str,
+    typer.Option(
+        "--resolution",
+        metavar="pixel|channel",
+        help="Paths from pixel to pixel, or from channel to channel: faster, and the image size costs nothing.",
+    ),
+]
 Bn = Annotated[
     str | None,
     typer.Option(

@@ -32,6 +32,7 @@ def prune(
     include: o.Include = None,
     exclude: o.Exclude = None,
     on_collapse: o.OnCollapse = "error",
+    resolution: o.Resolution = "pixel",
     option: o.Options = None,
     json: o.Json = False,
 ) -> None:
@@ -62,10 +63,11 @@ def prune(
         include=include,
         exclude=exclude,
         on_collapse=on_collapse,
+        resolution=resolution,
         **chosen,
     )
     masks.save(output)
-    topology = nodepath.measure(subject.model, subject.x, masks)
+    topology = nodepath.measure(subject.model, subject.x, masks, resolution=resolution)
     document = {
         "model": model,
         "method": method,

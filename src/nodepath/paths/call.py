@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import resolve_name
 
 from nodepath.errors import UnknownOperationError
@@ -94,6 +94,7 @@ class Call:
         merges: tuple[Tensor, Tensor] | None = None,
         role: Role | None = None,
         silent: bool | None = None,
+        offsets: Tensor | None = None,
     ) -> Tensor:
         """A tensor that carries `counts` on through the model.
 
@@ -104,11 +105,13 @@ class Call:
             merges: The two operands, if this is where two branches meet.
             role: In a product; None: the lowest of the inputs'.
             silent: Zero where no path reaches; None: if all inputs are.
+            offsets: Where it is not zero though no path reaches, of the shape of the counts; overrides `silent`.
         """
         shape = counts.shape if shape is None else shape
         role = min(signal.role for signal in self.inputs) if role is None else role
         silent = all(signal.silent for signal in self.inputs) if silent is None else silent
-        offsets = None if silent else counts.new_ones([1] * counts.ndim)
+        if offsets is None and not silent:
+            offsets = counts.new_ones([1] * counts.ndim)
         if role is Role.ATTENTION and not self.semantics.boolean:
             counts, exponent = (counts.detach() > 0).to(counts.dtype), 0
         step, sources = self._step(merges), self._sources(shape)
@@ -197,6 +200,31 @@ class Call:
         made: Tensor = self.function(torch.empty(self.signal(input).shape, device="meta"), *args, **kwargs)
         return made.shape
 
+    def offsets_at(self, value: Any, like: Tensor) -> Tensor:
+        """1 where a value is not zero though no path reaches, of the shape of its counts `like`."""
+        signal = self.tracer.signal(value)
+        if signal is not None:
+            return like.new_zeros(()).expand_as(like) if signal.offsets is None else signal.offsets.expand_as(like)
+        if not isinstance(value, Tensor):
+            return like.new_full((), float(value != 0)).expand_as(like)
+        learned = isinstance(value, nn.Parameter) or self.tracer.origin_of(value) is not None
+        return self.allowed(torch.ones_like(like), torch.ones_like(value, dtype=torch.bool) if learned else value != 0)
+
+    def summed(self, signal: Signal, add_up: Callable[[Tensor], Tensor], shape: torch.Size, **options: Any) -> Tensor:
+        """What a sum of elements with weights >= 0 carries on.
+
+        Args:
+            signal: What is summed.
+            add_up: The sum, of counts of the signal's shape.
+            shape: Of the result.
+            options: See `emit`.
+        """
+        made, exponent = self.settle(add_up(signal.counts), signal.exponent)
+        offsets = None
+        if signal.offsets is not None and signal.offsets.numel() > 1 and self.tracer.steers:
+            offsets = (add_up(signal.offsets.expand_as(signal.counts)) > 0).to(made)
+        return self.emit(made, exponent, shape=shape, offsets=offsets, **options)
+
     def written_out(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The result of `function`, whose torch functions are followed by the table: for what others compose."""
         with self.tracer:
@@ -227,8 +255,11 @@ class Call:
         shape = broadcast(signal.shape, by.shape)
         factor = self.pattern(by, kills=kills)
         counts = signal.counts if factor is None else signal.counts * factor
-        silent = signal.silent or by.silent
-        return self.emit(self.fit(counts, shape), signal.exponent, shape=shape, role=signal.role, silent=silent)
+        counts = self.fit(counts, shape)
+        offsets = signal.offsets
+        if offsets is not None and factor is not None:
+            offsets = (offsets * factor.detach()).expand_as(counts)
+        return self.emit(counts, signal.exponent, shape=shape, role=signal.role, silent=signal.silent, offsets=offsets)
 
     def pattern(self, control: Signal, *, kills: bool = True) -> Tensor | None:
         """What a control multiplies counts by: 1 where it lets pass, 0 elsewhere; None: 1."""
@@ -294,20 +325,45 @@ class Call:
             edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
             made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
         offsets = None
-        if bias is not None or not signal.silent:
+        if bias is not None:
             offsets = made.new_ones([1] * made.ndim)
-            fed = tracer.fed(site, edges) if bias is None else None
-            if fed is not None:
-                sizes = [1] * made.ndim
-                sizes[geometry.axis] = -1
-                offsets = fed.to(made).reshape(sizes)
+        elif signal.offsets is not None:
+            offsets = self._offsets_after(signal, signal.offsets, site, edges, made)
         role = Role.VALUE
         if signal.role is Role.ATTENTION:
             role, exponent = Role.ATTENTION, 0
-            made = made if self.semantics.boolean else (made.detach() > 0).to(made.dtype)
+            made = self._mixed_heads(signal, geometry, made, biased=bias is not None)
         step = tracer.graph.add((signal.step,), name)
         sources = {} if name is not None else dict.fromkeys(signal.sources)
         return tracer.carry(Signal(made, shape, exponent, step, sources, role, offsets))
+
+    def _offsets_after(self, signal: Signal, offsets: Tensor, site: Site, edges: Tensor | None, made: Tensor) -> Tensor:
+        """Where a layer without bias makes something of constants alone."""
+        geometry, kept = site.geometry, self.tracer.kept(site, edges)
+        if kept is None:
+            return made.new_ones([1] * made.ndim)
+        if offsets.numel() > 1:
+            arriving = offsets.expand_as(signal.counts).expand_as(signal.unfolded(geometry.axis))
+            return (geometry.folded(signal.folded).spread(arriving, kept) > 0).to(made)
+        sizes = [1] * made.ndim
+        sizes[geometry.axis] = -1
+        return geometry.fed(kept).to(made).reshape(sizes)
+
+    def _mixed_heads(self, scores: Signal, geometry: Geometry, made: Tensor, *, biased: bool) -> Tensor:
+        """The pattern of attention after a layer over its heads.
+
+        Scores of zero are read as others are; weights of zero, after softmax, are not, but for a bias.
+        """
+        if scores.silent and not biased:
+            return made if self.semantics.boolean else (made.detach() > 0).to(made.dtype)
+        if scores.silent or self.tracer.resolution == "outline":
+            pattern = torch.ones_like(made)
+        else:
+            heads = scores.unfolded(geometry.axis).detach()
+            pattern = (geometry.folded(scores.folded).spread(heads, None) > 0).to(made.dtype)
+        if self.semantics.boolean and made.requires_grad:
+            return attached(pattern, made, self.tracer.switch)
+        return pattern
 
     def unknown(self, why: str) -> UnknownOperationError:
         """The error for an operation that cannot be counted through."""

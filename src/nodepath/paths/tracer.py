@@ -83,7 +83,7 @@ class PathTracer(TorchFunctionMode):
         self._channels = channels
         self._rows = rows
         self._kept = kept or {}
-        self._steers = steers
+        self.steers = steers
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
         self._signals: Known[Signal] = Known()
@@ -134,11 +134,13 @@ class PathTracer(TorchFunctionMode):
         """What a tensor carries, or None."""
         return self._signals.get(value) if isinstance(value, Tensor) else None
 
-    def fed(self, site: Site, edges: Tensor | None) -> Tensor | None:
-        """Which outputs of a layer have a kept weight; None: all, or nobody asks."""
+    def kept(self, site: Site, edges: Tensor | None) -> Tensor | None:
+        """The weights of a layer that are kept, on a path or not; None: all, or nobody asks."""
+        if not self.steers:
+            return None
         if site.name is not None and site.name in self._kept:
-            edges = self._kept[site.name][site.rows]
-        return site.geometry.fed(edges) if edges is not None and self._steers else None
+            return self._kept[site.name][site.rows]
+        return edges
 
     def origin_of(self, constant: Tensor) -> str | None:
         """The parameter that a constant is, is a part of, or was computed from, or None."""

@@ -79,17 +79,17 @@ def multi_head(
         if add_zero_attn:
             k, v = (torch.cat([x, torch.zeros_like(x[:1])]) for x in (k, v))
         # (samples, heads, tokens, features of a head)
-        q, k, v = (x.unflatten(2, (num_heads, -1)).permute(1, 2, 0, 3) for x in (q, k, v))
+        q, k, v = (x.reshape(*x.shape[:2], num_heads, -1).permute(1, 2, 0, 3) for x in (q, k, v))
         scores = q @ k.transpose(-2, -1)
         for i, mask in enumerate(masks):
             if mask is None:
                 continue
-            mask = F.pad(mask, (0, scores.shape[-1] - mask.shape[-1]))
+            added = F.pad(mask, (0, scores.shape[-1] - mask.shape[-1]))
             if i == 1:
-                mask = mask.reshape(-1, 1, 1, mask.shape[-1])
-            elif mask.ndim == 3:
-                mask = mask.unflatten(0, (-1, num_heads))
-            scores = scores + mask
+                added = added.reshape(-1, 1, 1, added.shape[-1])
+            elif added.ndim == 3:
+                added = added.unflatten(0, (-1, num_heads))  # type: ignore[no-untyped-call]
+            scores = scores + added
         weights_read = scores.softmax(dim=-1)
         made = F.linear((weights_read @ v).permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)
         read = weights_read.mean(dim=1) if average_attn_weights else weights_read

@@ -1,12 +1,11 @@
 """Choosing between elements: by a constant, or by size."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, broadcast_shapes
+from torch import Tensor
 
-from nodepath.paths.call import Call
+from nodepath.paths.call import Call, broadcast
 from nodepath.paths.table import register
 
 
@@ -23,10 +22,10 @@ def where(call: Call, condition: Tensor, input: Any, other: Any) -> Tensor:
             else call.keep(condition, shares_memory=False)
         )
     parts = []
-    for value, places in ((input, chosen), (other, ~chosen)):
+    for value, places, instead in ((input, chosen, other), (other, ~chosen, input)):
         if call.tracks(value):
-            parts.append(_kept(call, value, places, constant=not (call.tracks(input) and call.tracks(other))))
-    return parts[0] if len(parts) == 1 else call.written_out(torch.add, *parts)  # type: ignore[no-any-return]
+            parts.append(_kept(call, value, places, 0 if call.tracks(instead) else instead))
+    return parts[0] if len(parts) == 1 else call.written_out(torch.add, *parts)
 
 
 @register("masked_fill")
@@ -34,7 +33,7 @@ def masked_fill(call: Call, input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """What is filled in brings no paths."""
     if call.tracks(mask):
         return call.steer(input, mask, kills=False)
-    return _kept(call, input, ~mask, constant=bool(value != 0) if not isinstance(value, Tensor) else True)
+    return _kept(call, input, ~mask, value)
 
 
 @register("maximum", "minimum", "fmax", "fmin")
@@ -64,10 +63,15 @@ def extremes(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     return kind((values, call.unusable(values, "uses the indices of the largest elements, which depend on the data")))
 
 
-def _kept(call: Call, value: Tensor, places: Tensor, *, constant: bool) -> Tensor:
-    """The value where `places` are, and something else elsewhere."""
+def _kept(call: Call, value: Tensor, places: Tensor, instead: Any) -> Tensor:
+    """The value where `places` are, and a constant elsewhere."""
     signal = call.signal(value)
-    shape: Sequence[int] = broadcast_shapes(signal.shape, places.shape)  # type: ignore[no-untyped-call]
-    counts = call.allowed(call.fit(signal.counts, torch.Size(shape)), places)
-    silent = signal.silent and not constant
-    return call.emit(counts, signal.exponent, shape=torch.Size(shape), role=signal.role, silent=silent)
+    shape = broadcast(signal.shape, places.shape)
+    counts = call.fit(signal.counts, shape)
+    offsets = None
+    if call.tracer.steers:
+        here = call.allowed(call.fit(call.offsets_at(value, signal.counts), shape), places)
+        offsets = torch.maximum(here, call.allowed(call.offsets_at(instead, counts), ~places))
+        offsets = offsets if bool(offsets.any()) else None
+    made = call.allowed(counts, places)
+    return call.emit(made, signal.exponent, shape=shape, role=signal.role, silent=offsets is None, offsets=offsets)

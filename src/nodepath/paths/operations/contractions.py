@@ -1,6 +1,7 @@
 """Products of matrices: with a constant, fixed edges; of two activations, a control and what it reads."""
 
 import string
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,9 +78,7 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
         value, fixed = signals[which], tensors[1 - which]
         assert value is not None
         pattern = _fixed_edges(call, fixed, value.counts, labels[1 - which], _folded(value.folded, labels[which]), made)
-        counts = [value.counts, pattern] if which == 0 else [pattern, value.counts]
-        sums = torch.einsum(f"{labels[0]},{labels[1]}->{made}", *_even(counts, labels))
-        return call.emit(*call.settle(sums, value.exponent), shape=shape)
+        return call.summed(value, _reading(pattern, which, labels, made), shape)
     left, right = signals
     assert left is not None
     assert right is not None
@@ -95,11 +94,19 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
     value, steering, place = (left, right, 0) if left.role < right.role else (right, left, 1)
     factor = call.pattern(steering)
     pattern = factor if factor is not None else torch.ones_like(steering.counts)
-    counts = [value.counts, pattern] if place == 0 else [pattern, value.counts]
-    sums = torch.einsum(f"{labels[0]},{labels[1]}->{made}", *_even(counts, labels))
     # what attention reads is a value, whatever it had passed before
     role = Role.VALUE if steering.role is Role.ATTENTION else value.role
-    return call.emit(*call.settle(sums, value.exponent), shape=shape, role=role, silent=value.silent)
+    return call.summed(value, _reading(pattern, place, labels, made), shape, role=role, silent=value.silent)
+
+
+def _reading(pattern: Tensor, place: int, labels: tuple[str, str], made: str) -> Callable[[Tensor], Tensor]:
+    """The product of counts, which are operand number `place`, with a pattern."""
+
+    def read(counts: Tensor) -> Tensor:
+        operands = [counts, pattern] if place == 0 else [pattern, counts]
+        return torch.einsum(f"{labels[0]},{labels[1]}->{made}", *_even(operands, labels))
+
+    return read
 
 
 def _fixed_edges(call: Call, fixed: Tensor, counts: Tensor, labels: str, folded: set[str], made: str) -> Tensor:

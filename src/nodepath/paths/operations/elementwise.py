@@ -85,7 +85,7 @@ def softmax(call: Call, input: Tensor, dim: int | None = None, *_: Any, **__: An
     counts = signal.counts
     if call.semantics.boolean and counts.requires_grad and dim is not None:
         counts = coupled(counts, dim)
-    return call.emit(counts, 0, shape=signal.shape)
+    return call.emit(counts, 0, shape=signal.shape, silent=True)
 
 
 @register(*CASTS, *DROPOUT)

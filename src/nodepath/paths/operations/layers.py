@@ -39,7 +39,14 @@ def convolution(
     elif padding == "valid":
         padding = 0
     shape = tuple(weight.shape)
-    geometry = Geometry(shape, False, groups, False, _tuple(stride, dims), _tuple(padding, dims), dilation, (0,) * dims)
+    geometry = Geometry(
+        shape,
+        groups=groups,
+        stride=_tuple(stride, dims),
+        padding=_tuple(padding, dims),
+        dilation=dilation,
+        output_padding=(0,) * dims,
+    )
     return _on_batch(call, input, weight, geometry, bias)
 
 
@@ -56,8 +63,17 @@ def transposed_convolution(
     dilation: Any = 1,
 ) -> Tensor:
     """The same with input and output changed: weights of shape (in, out / groups, *kernel)."""
-    options = (_tuple(option, weight.ndim - 2) for option in (stride, padding, dilation, output_padding))
-    return _on_batch(call, input, weight, Geometry(tuple(weight.shape), False, groups, True, *options), bias)
+    dims = weight.ndim - 2
+    geometry = Geometry(
+        tuple(weight.shape),
+        groups=groups,
+        transposed=True,
+        stride=_tuple(stride, dims),
+        padding=_tuple(padding, dims),
+        dilation=_tuple(dilation, dims),
+        output_padding=_tuple(output_padding, dims),
+    )
+    return _on_batch(call, input, weight, geometry, bias)
 
 
 @register("embedding", "embedding_bag", begins="after")

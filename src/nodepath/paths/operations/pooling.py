@@ -1,6 +1,6 @@
 """Pooling: by definition every input of a window is connected to its output."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,16 @@ from nodepath.paths.call import Call
 from nodepath.paths.operations.windows import along, window
 from nodepath.paths.table import register
 
-_ADAPTIVE_MEAN = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
-_ADAPTIVE_MAX = {1: F.adaptive_max_pool1d, 2: F.adaptive_max_pool2d, 3: F.adaptive_max_pool3d}
+_ADAPTIVE_MEAN: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+_ADAPTIVE_MAX: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_max_pool1d,
+    2: F.adaptive_max_pool2d,
+    3: F.adaptive_max_pool3d,
+}
 
 
 _INDICES = "uses the indices of the maxima, which depend on the data"
@@ -34,12 +42,15 @@ def average(
     stride = kernel_size if stride is None or stride == [] else stride
     shape = call.shape_of(input, kernel_size, stride, padding, ceil_mode)
     kernel, step, border = _real(call, signal.folded, (kernel_size, 1), (stride, 1), (padding, 0))
-    if call.semantics.average == "mean":
-        extra = () if len(kernel) == 1 else (divisor_override,)
-        pooled = call.function(signal.counts, kernel, step, border, ceil_mode, count_include_pad, *extra)
-    else:
-        pooled = _window_sum(signal.counts, kernel, step, border, ceil_mode)
-    return call.emit(*call.settle(pooled, signal.exponent), shape=shape)
+    extra = () if len(kernel) == 1 else (divisor_override,)
+
+    def pool(counts: Tensor) -> Tensor:
+        if call.semantics.average == "sum":
+            return _window_sum(counts, kernel, step, border, ceil_mode)
+        made: Tensor = call.function(counts, kernel, step, border, ceil_mode, count_include_pad, *extra)
+        return made
+
+    return call.summed(signal, pool, shape)
 
 
 @register("lp_pool1d", "lp_pool2d", "lp_pool3d")
@@ -69,16 +80,19 @@ def maximum(
     shape = call.shape_of(input, kernel_size, stride, padding, dilation, ceil_mode)
     options = ((kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1))
     kernel, step, border, spacing = _real(call, signal.folded, *options)
-    if call.semantics.maximum == "max":
-        pooled = call.function(signal.counts, kernel, step, border, spacing, ceil_mode)
-    elif all(d == 1 for d in spacing):
-        pooled = _window_sum(signal.counts, kernel, step, border, ceil_mode)
-    else:
-        pooled = signal.counts
+
+    def pool(counts: Tensor) -> Tensor:
+        if call.semantics.maximum == "max":
+            made: Tensor = call.function(counts, kernel, step, border, spacing, ceil_mode)
+            return made
+        if all(d == 1 for d in spacing):
+            return _window_sum(counts, kernel, step, border, ceil_mode)
         for axis, (k, s, p, d) in enumerate(zip(kernel, step, border, spacing, strict=True), -len(kernel)):
-            size, outputs = pooled.shape[axis], 1 if signal.folded[axis] else shape[axis]
-            pooled = along(pooled, axis, window(size, outputs, k, s, p, d))
-    made = call.emit(*call.settle(pooled, signal.exponent), shape=shape)
+            size, outputs = counts.shape[axis], 1 if signal.folded[axis] else shape[axis]
+            counts = along(counts, axis, window(size, outputs, k, s, p, d))
+        return counts
+
+    made = call.summed(signal, pool, shape)
     return (made, call.unusable(made, _INDICES)) if return_indices else made
 
 
@@ -102,8 +116,7 @@ def extreme(call: Call, input: Tensor, dim: Any = (), keepdim: bool = False) -> 
     """Max pooling over whole axes."""
     signal = call.signal(input)
     reduce = Tensor.amax if call.semantics.maximum == "max" else Tensor.sum
-    pooled = reduce(signal.counts, dim, keepdim)
-    return call.emit(*call.settle(pooled, signal.exponent), shape=call.shape_of(input, dim, keepdim))
+    return call.summed(signal, lambda counts: reduce(counts, dim, keepdim), call.shape_of(input, dim, keepdim))
 
 
 @register("mean")
@@ -112,8 +125,7 @@ def mean(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     signal = call.signal(input)
     kwargs.pop("dtype", None)
     reduce = Tensor.mean if call.semantics.average == "mean" else Tensor.sum
-    reduced = reduce(signal.counts, *args, **kwargs)
-    return call.emit(*call.settle(reduced, signal.exponent), shape=call.shape_of(input, *args, **kwargs))
+    return call.summed(signal, lambda counts: reduce(counts, *args, **kwargs), call.shape_of(input, *args, **kwargs))
 
 
 def _adaptive(call: Call, input: Tensor, output_size: Any, *, largest: bool, mean: bool) -> Tensor:
@@ -121,13 +133,12 @@ def _adaptive(call: Call, input: Tensor, output_size: Any, *, largest: bool, mea
     shape = call.shape_of(input, output_size)
     folded = signal.folded[-dims:]
     sides = [1 if fold else size for fold, size in zip(folded, shape[-dims:], strict=True)]
-    if largest:
-        pooled = _ADAPTIVE_MAX[dims](signal.counts, sides)
-    else:
-        pooled = _ADAPTIVE_MEAN[dims](signal.counts, sides)
-        if not mean:
-            pooled = pooled * _adaptive_window_sizes(signal.counts, dims, pooled)
-    return call.emit(*call.settle(pooled, signal.exponent), shape=shape)
+
+    def pool(counts: Tensor) -> Tensor:
+        pooled: Tensor = (_ADAPTIVE_MAX if largest else _ADAPTIVE_MEAN)[dims](counts, sides)
+        return pooled if largest or mean else pooled * _adaptive_window_sizes(counts, dims, pooled)
+
+    return call.summed(signal, pool, shape)
 
 
 def _real(call: Call, folded: Sequence[bool], *options: tuple[Any, int]) -> list[tuple[int, ...]]:

@@ -27,7 +27,7 @@ def control(x: Tensor) -> Tensor:
     Args:
         x: Any tensor.
     """
-    if torch.overrides.has_torch_function_unary(x):  # type: ignore[no-untyped-call]
+    if torch.overrides.has_torch_function_unary(x):
         made: Tensor = torch.overrides.handle_torch_function(control, (x,), x)
         return made
     return x

@@ -59,7 +59,8 @@ class _Weights:
     @classmethod
     def of(cls, parameters: Sequence[Tensor], *, biased: bool) -> "_Weights":
         first = 4 if biased else 2
-        return cls(*parameters[:2], parameters[2:first], parameters[first] if len(parameters) > first else None)
+        project = parameters[first] if len(parameters) > first else None
+        return cls(parameters[0], parameters[1], parameters[2:first], project)
 
 
 @register(torch.lstm)
@@ -87,11 +88,11 @@ def _unrolled(
     input: Tensor,
     hx: Any,
     params: Any,
-    has_biases: bool = True,
-    num_layers: int = 1,
-    dropout: float = 0.0,
-    train: bool = False,
-    bidirectional: bool = False,
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
     batch_first: bool = False,
 ) -> Any:
     del dropout, train

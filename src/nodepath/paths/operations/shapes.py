@@ -1,6 +1,6 @@
 """Operations that move, copy or drop elements without mixing them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nodepath.paths.call import Call
+from nodepath.paths.call import Call, broadcast
 from nodepath.paths.signal import Role
 from nodepath.paths.table import register
 
@@ -73,8 +73,12 @@ def pixel_shuffle(call: Call, input: Tensor, upscale_factor: int) -> Any:
     signal = call.signal(input)
     if not (call.folds and all(signal.counts.shape[axis] == 1 for axis in (-1, -2))):
         return call.rearrange((input, upscale_factor), {})
-    parts = signal.unfolded(-3).unflatten(-3, (-1, upscale_factor**2)).sum(-3)
-    return call.emit(*call.settle(parts, signal.exponent), shape=call.shape_of(input, upscale_factor))
+    full = signal.unfolded(-3).shape
+
+    def add_up(counts: Tensor) -> Tensor:
+        return counts.expand(full).reshape(*full[:-3], -1, upscale_factor**2, 1, 1).sum(-3)
+
+    return call.summed(signal, add_up, call.shape_of(input, upscale_factor))
 
 
 @register(F.fold)
@@ -85,11 +89,15 @@ def overlap(
     signal = call.signal(input)
     options = (output_size, kernel_size, dilation, padding, stride)
     shape = call.shape_of(input, *options)
-    if call.folds and signal.counts.shape[-1] == 1:
-        parts = signal.unfolded(-2).unflatten(-2, (shape[-3], -1)).sum(-2).unsqueeze(-1)
-    else:
-        parts = F.fold(signal.unfolded(-2), *options)
-    return call.emit(*call.settle(parts, signal.exponent), shape=shape)
+    full = signal.unfolded(-2).shape
+
+    def add_up(counts: Tensor) -> Tensor:
+        rows = counts.expand(full)
+        if call.folds and full[-1] == 1:
+            return rows.reshape(*full[:-2], shape[-3], -1, 1).sum(-2).unsqueeze(-1)
+        return F.fold(rows, *options)
+
+    return call.summed(signal, add_up, shape)
 
 
 @register(*JOINS)
@@ -104,29 +112,38 @@ def join(call: Call, tensors: Sequence[Tensor], *args: Any, **kwargs: Any) -> Te
         raise call.unknown("puts a product of two activations beside what carries paths, so which of them does is open")
     counts, exponent = call.aligned(tensors)
     silent = all(signal.silent for signal in call.inputs) and all(call.tracks(t) or _is_zero(call, t) for t in tensors)
-    if not call.folds:
-        return call.emit(call.function(counts, *args, **kwargs), exponent, silent=silent)
+    apart = None if silent or not call.tracer.steers else list(map(call.offsets_at, tensors, counts))
+    lay, shape, adds = _layout(call, tensors, counts, args, kwargs)
+    made, offsets = lay(counts), None if apart is None else (lay(apart) > 0).to(counts[0])
+    if adds:
+        made, exponent = call.settle(made, exponent)
+    return call.emit(made, exponent, shape=shape, silent=silent, offsets=offsets)
+
+
+def _layout(
+    call: Call, tensors: Sequence[Tensor], counts: Sequence[Tensor], args: Any, kwargs: Any
+) -> tuple[Callable[[Sequence[Tensor]], Tensor], torch.Size, bool]:
+    """How counts are laid side by side, the shape of the result, and whether they add up."""
     metas = [torch.empty(tensor.shape, device="meta") for tensor in tensors]
     shape = call.function(metas, *args, **kwargs).shape
     axis = _joined_axis(call, tensors, shape, args, kwargs)
+    common = list(broadcast(*(part.shape for part in counts))) if axis is None else []
+    if not call.folds:
+        return lambda parts: call.function(parts, *args, **kwargs), shape, False
     if axis is None:  # a new axis: of length 1 no longer
-        common = torch.broadcast_shapes(*(part.shape for part in counts))  # type: ignore[no-untyped-call]
-        return call.emit(
-            call.function([part.expand(common) for part in counts], *args, **kwargs),
-            exponent,
-            shape=shape,
-            silent=silent,
-        )
+        return lambda parts: call.function([part.expand(common) for part in parts], *args, **kwargs), shape, False
     if all(part.shape[axis] == 1 for part in counts):
-        folded = sum(part for part in counts)
-        return call.emit(*call.settle(folded, exponent), shape=shape, silent=silent)
-    full = [
-        part.expand([*part.shape[:axis], tensor.shape[axis], *part.shape[axis + 1 :]])
-        for part, tensor in zip(counts, tensors, strict=True)
-    ]
-    beside = [max(part.shape[i] for part in full) for i in range(full[0].ndim)]
-    parts = [part.expand([*beside[:axis], part.shape[axis], *beside[axis + 1 :]]) for part in full]
-    return call.emit(torch.cat(parts, axis), exponent, shape=shape, silent=silent)
+        return lambda parts: sum(parts[1:], parts[0]), shape, True
+    sizes = [max(part.shape[i] for part in counts) for i in range(len(shape))]
+
+    def side_by_side(parts: Sequence[Tensor]) -> Tensor:
+        full = [
+            part.expand([*sizes[:axis], tensor.shape[axis], *sizes[axis + 1 :]])
+            for part, tensor in zip(parts, tensors, strict=True)
+        ]
+        return torch.cat(full, axis)
+
+    return side_by_side, shape, False
 
 
 def _is_zero(call: Call, constant: Tensor) -> bool:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from torch import Tensor, broadcast_shapes
+from torch import Tensor
 
-from nodepath.paths.call import Call
+from nodepath.paths.call import Call, broadcast
 from nodepath.paths.signal import Role
 from nodepath.paths.table import register
 
@@ -24,14 +24,18 @@ def merge(call: Call, input: Any, other: Any, *, alpha: float = 1, out: None = N
     if not (call.tracks(input) and call.tracks(other)):
         return beside_constant(call, input, other, silent=False)
     signals = call.signal(input), call.signal(other)
-    shape = broadcast_shapes(signals[0].shape, signals[1].shape)  # type: ignore[no-untyped-call]
+    shape = broadcast(signals[0].shape, signals[1].shape)
     scores = [signal for signal in signals if signal.role is Role.ATTENTION]
     if len(scores) == 1:
         both = signals[0].counts + signals[1].counts
         return call.attention(call.fit(scores[0].counts.expand_as(both), shape), shape, call.fit(both, shape))
     (left, right), exponent = call.aligned([input, other])
+    offsets = None
+    if call.tracer.steers and not all(signal.silent for signal in signals):
+        standing = call.offsets_at(input, left) + call.offsets_at(other, right)
+        offsets = call.fit((standing > 0).to(left), shape)
     made, exponent = call.settle(call.fit(left + right, shape), exponent)
-    return call.emit(made, exponent, shape=shape, merges=(input, other))
+    return call.emit(made, exponent, shape=shape, merges=(input, other), offsets=offsets)
 
 
 @register("addmm", "baddbmm")
@@ -53,12 +57,13 @@ def beside_constant(call: Call, input: Any, other: Any, *, silent: bool) -> Tens
 
     Args:
         call: The call.
-        input, other: One of them is a constant.
+        input: An activation, or the constant beside one.
+        other: The other of the two.
         silent: What is zero stays zero.
     """
     flowing, constant = (input, other) if call.tracks(input) else (other, input)
     signal = call.signal(flowing)
-    shape = broadcast_shapes(signal.shape, getattr(constant, "shape", ()))  # type: ignore[no-untyped-call]
+    shape = broadcast(signal.shape, getattr(constant, "shape", ()))
     counts = call.fit(signal.counts, shape)
     if signal.role is Role.ATTENTION and not silent and isinstance(constant, Tensor):
         counts = call.allowed(counts, ~(constant <= _MASKED))
@@ -73,4 +78,4 @@ def total(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     signal = call.signal(input)
     kwargs.pop("dtype", None)
     shape = call.shape_of(input, *args, **kwargs)
-    return call.emit(*call.settle(call.function(signal.counts, *args, **kwargs), signal.exponent), shape=shape)
+    return call.summed(signal, lambda counts: call.function(counts, *args, **kwargs), shape)
