@@ -110,6 +110,8 @@ class Call:
         shape = counts.shape if shape is None else shape
         role = min(signal.role for signal in self.inputs) if role is None else role
         silent = all(signal.silent for signal in self.inputs) if silent is None else silent
+        if offsets is not None:
+            silent, offsets = True, _where_any(offsets)
         if offsets is None and not silent:
             offsets = counts.new_ones([1] * counts.ndim)
         if role is Role.ATTENTION and not self.semantics.boolean:
@@ -166,7 +168,7 @@ class Call:
         def carry(made: Tensor, shape: torch.Size) -> Tensor:
             offsets = signal.offsets
             if offsets is not None:
-                offsets = next(by_element) if parts else offsets.reshape([1] * made.ndim)
+                offsets = _where_any(next(by_element)) if parts else offsets.reshape([1] * made.ndim)
             sources = {
                 number: self._permuted(axes, signal.shape, args, kwargs)
                 if permutes
@@ -328,7 +330,7 @@ class Call:
         if bias is not None:
             offsets = made.new_ones([1] * made.ndim)
         elif signal.offsets is not None:
-            offsets = self._offsets_after(signal, signal.offsets, site, edges, made)
+            offsets = _where_any(self._offsets_after(signal, signal.offsets, site, edges, made))
         role = Role.VALUE
         if signal.role is Role.ATTENTION:
             role, exponent = Role.ATTENTION, 0
@@ -339,15 +341,15 @@ class Call:
 
     def _offsets_after(self, signal: Signal, offsets: Tensor, site: Site, edges: Tensor | None, made: Tensor) -> Tensor:
         """Where a layer without bias makes something of constants alone."""
-        geometry, kept = site.geometry, self.tracer.kept(site, edges)
-        if kept is None:
+        geometry = site.geometry
+        if edges is None or not self.tracer.steers:
             return made.new_ones([1] * made.ndim)
         if offsets.numel() > 1:
             arriving = offsets.expand_as(signal.counts).expand_as(signal.unfolded(geometry.axis))
-            return (geometry.folded(signal.folded).spread(arriving, kept) > 0).to(made)
+            return (geometry.folded(signal.folded).spread(arriving, edges) > 0).to(made)
         sizes = [1] * made.ndim
         sizes[geometry.axis] = -1
-        return geometry.fed(kept).to(made).reshape(sizes)
+        return geometry.fed(edges).to(made).reshape(sizes)
 
     def _mixed_heads(self, scores: Signal, geometry: Geometry, made: Tensor, *, biased: bool) -> Tensor:
         """The pattern of attention after a layer over its heads.
@@ -405,6 +407,11 @@ class Call:
     def _with(self, value: Any, counts: Tensor) -> Any:
         """`value` with `counts` in place of every tensor that carries paths."""
         return replace_tensors(value, lambda tensor: counts if self.tracks(tensor) else tensor)
+
+
+def _where_any(offsets: Tensor) -> Tensor | None:
+    """None stands for zeros; ones of one element for ones everywhere."""
+    return offsets if bool(offsets.any()) else None
 
 
 def _cut(axes: Axes, before: torch.Size, after: torch.Size) -> Axes:

@@ -14,7 +14,7 @@ from nodepath.paths.network import Arrival, Network, Resolution, log2
 from nodepath.paths.semantics import EXACT, REACH, Semantics
 from nodepath.paths.site import Site, Weigh, dense
 
-__all__ = ["Flow", "Part", "Reach", "flow", "given", "openings", "reach", "steering"]
+__all__ = ["Flow", "Part", "Reach", "flow", "given", "openings", "reach", "steering", "without_dead_ends"]
 
 Part = tuple[str, int]
 """A layer's parameter name and the first of its rows that one use reads: 0 but for the parts of a packed projection."""
@@ -136,7 +136,6 @@ def flow(
     semantics: Semantics = EXACT,
     *,
     weights: bool = True,
-    kept: Mapping[str, Tensor] | None = None,
 ) -> Flow:
     """Send paths through a network whose weights are `edges`.
 
@@ -149,7 +148,6 @@ def flow(
         edges: Parameter name -> edge weights >= 0, of the weight's shape; ones for what is absent.
         semantics: How pooling is read.
         weights: Ask for the share of each weight.
-        kept: See `Network.send`.
 
     Cost: one forward and one backward pass in float64.
 
@@ -158,7 +156,7 @@ def flow(
     """
     note = _Shares(network, weights=weights)
     with torch.enable_grad():
-        arrival = network.send(semantics, given(edges), note, kept=kept)
+        arrival = network.send(semantics, given(edges), note)
     total = arrival.counts.detach()
     if total.item() == 0.0:
         return Flow(
@@ -240,6 +238,19 @@ def _live(
     note.found, switch.open = Reach(), False
     only_paths = _completed(network, note.found, _slopes(arrival))
     return Reach(everything.weights, everything.outputs, everything.inputs, everything.sources, only_paths)
+
+
+def without_dead_ends(network: Network, masks: Mapping[str, Tensor], alive: Reach) -> Mapping[str, Tensor]:
+    """Masks without the weights that lie on no path: they change no count, and only widen the range of counts.
+
+    Where something is steered all stay, since constants that run through them can hold a gate open.
+
+    Args:
+        network: The network.
+        masks: Parameter name -> bool.
+        alive: What of them is effective.
+    """
+    return masks if network.steers else {name: alive.weights[name] for name in masks}
 
 
 def given(edges: Mapping[str, Tensor]) -> Weigh:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nodepath.errors import MaskMismatchError
 from nodepath.masks import MaskSet
 from nodepath.paths.example import ExampleInput
-from nodepath.paths.flow import flow, reach
+from nodepath.paths.flow import flow, reach, without_dead_ends
 from nodepath.paths.network import Network
 from nodepath.paths.nodes import Convention, NodeGroup, convention_named, node_groups
 from nodepath.paths.semantics import EXACT, PAPER
@@ -100,9 +100,7 @@ def measure_network(
 def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) -> Topology:
     semantics = EXACT if chosen == "exact" else PAPER
     alive = reach(network, masks, paths=True)
-    # dead ends would only widen the range of the counts
-    cleaned = {name: live for name, live in alive.weights.items() if name in masks}
-    carried = flow(network, cleaned, semantics, weights=False, kept=masks)
+    carried = flow(network, without_dead_ends(network, masks, alive), semantics, weights=False)
     groups: dict[str, list[NodeGroup]] = defaultdict(list)
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)

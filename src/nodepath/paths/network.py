@@ -165,7 +165,6 @@ class Network:
         weigh: Weigh,
         note: Note | None = None,
         resolution: Grain | None = None,
-        kept: Mapping[str, Tensor] | None = None,
         example: Example | None = None,
         rows: int | None = None,
     ) -> Arrival:
@@ -176,8 +175,6 @@ class Network:
             weigh: Gives the edges of each layer as the signal reaches it.
             note: Takes down what passes the layers, when the slopes come back.
             resolution: Another than the network's.
-            kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives: an
-                output that only constants reach is on no path, and yet not zero.
             example: Another than the network's.
             rows: Paths begin in so many first rows of each input; None: in all.
         """
@@ -196,7 +193,6 @@ class Network:
                 resolution=resolution,
                 channels=channels,
                 note=note,
-                kept=kept,
                 rows=rows,
                 steers=self.steers,
             )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nodepath.errors import ArgumentError
 from nodepath.paths.example import ExampleInput
-from nodepath.paths.flow import flow, reach
+from nodepath.paths.flow import flow, reach, without_dead_ends
 from nodepath.paths.measure import matched
 from nodepath.paths.network import Network
 from nodepath.paths.nodes import INPUT, by_channel
@@ -55,9 +55,8 @@ def path_shares(
         raise ArgumentError(f"of is '{of}'; choose one of {', '.join(get_args(Grouping))}")
     network = Network(model, x, resolution)
     masks = matched(network, masks or {})
-    live = reach(network, masks).weights
-    cleaned = {name: mask for name, mask in live.items() if name in masks}
-    found = flow(network, cleaned, weights=of in {"kernel", "weight"}, kept=masks)
+    edges = without_dead_ends(network, masks, reach(network, masks))
+    found = flow(network, edges, weights=of in {"kernel", "weight"})
     if of == "layer":
         return {name: share.sum() for name, share in found.outputs.items()}
     if of == "weight":

@@ -47,7 +47,6 @@ class PathTracer(TorchFunctionMode):
         resolution: Which axes counts have in full.
         channels: Of each source, the axis of its channels; None: each unit is one. Needed for channels alone.
         note: Takes down what passes the layers, when the slopes come back.
-        kept: Parameter name -> the weights that are kept, if they are more than the edges that `weigh` gives.
         rows: Paths begin in so many first rows of each input; None: in all.
         steers: Whether anything is steered, so that it matters where controls are zero.
     """
@@ -63,7 +62,6 @@ class PathTracer(TorchFunctionMode):
         resolution: Grain = "pixel",
         channels: tuple[int | None, ...] = (),
         note: Note | None = None,
-        kept: Mapping[str, Tensor] | None = None,
         rows: int | None = None,
         steers: bool = True,
     ) -> None:
@@ -82,7 +80,6 @@ class PathTracer(TorchFunctionMode):
         self.source_shapes: list[torch.Size] = []
         self._channels = channels
         self._rows = rows
-        self._kept = kept or {}
         self.steers = steers
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
@@ -133,14 +130,6 @@ class PathTracer(TorchFunctionMode):
     def signal(self, value: Any) -> Signal | None:
         """What a tensor carries, or None."""
         return self._signals.get(value) if isinstance(value, Tensor) else None
-
-    def kept(self, site: Site, edges: Tensor | None) -> Tensor | None:
-        """The weights of a layer that are kept, on a path or not; None: all, or nobody asks."""
-        if not self.steers:
-            return None
-        if site.name is not None and site.name in self._kept:
-            return self._kept[site.name][site.rows]
-        return edges
 
     def origin_of(self, constant: Tensor) -> str | None:
         """The parameter that a constant is, is a part of, or was computed from, or None."""

@@ -132,8 +132,9 @@ def _layout(
         return lambda parts: call.function(parts, *args, **kwargs), shape, False
     if axis is None:  # a new axis: of length 1 no longer
         return lambda parts: call.function([part.expand(common) for part in parts], *args, **kwargs), shape, False
-    if all(part.shape[axis] == 1 for part in counts):
-        return lambda parts: sum(parts[1:], parts[0]), shape, True
+    first, *rest = [i for i, part in enumerate(counts) if part.shape[axis]] or [0]  # what is empty folds as well
+    if all(counts[i].shape[axis] == 1 for i in (first, *rest)):
+        return lambda parts: sum((parts[i] for i in rest), parts[first]), shape, True
     sizes = [max(part.shape[i] for part in counts) for i in range(len(shape))]
 
     def side_by_side(parts: Sequence[Tensor]) -> Tensor:
