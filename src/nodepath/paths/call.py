@@ -50,6 +50,11 @@ class Call:
         """Whether axes other than the channels are folded."""
         return self.tracer.resolution != "pixel"
 
+    def folded(self, signal: Signal) -> tuple[bool, ...]:
+        """Of each axis, whether all along it are one; a spatial axis of length 1 is no other than a longer one."""
+        axes = enumerate(zip(signal.counts.shape, signal.shape, strict=True))
+        return tuple(self.folds and own == 1 and (size > 1 or axis > 1) for axis, (own, size) in axes)
+
     def tracks(self, value: Any) -> bool:
         """Whether `value` carries paths."""
         return self.tracer.signal(value) is not None
@@ -323,7 +328,7 @@ class Call:
             made, exponent, edges = signal.counts.new_ones([1] * len(shape)), 0, None
         else:
             counts = signal.unfolded(geometry.axis)
-            here = geometry.folded(signal.folded)
+            here = geometry.folded(self.folded(signal))
             edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
             made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
         offsets = None
@@ -346,7 +351,7 @@ class Call:
             return made.new_ones([1] * made.ndim)
         if offsets.numel() > 1:
             arriving = offsets.expand_as(signal.counts).expand_as(signal.unfolded(geometry.axis))
-            return (geometry.folded(signal.folded).spread(arriving, edges) > 0).to(made)
+            return (geometry.folded(self.folded(signal)).spread(arriving, edges) > 0).to(made)
         sizes = [1] * made.ndim
         sizes[geometry.axis] = -1
         return geometry.fed(edges).to(made).reshape(sizes)
@@ -362,7 +367,7 @@ class Call:
             pattern = torch.ones_like(made)
         else:
             heads = scores.unfolded(geometry.axis).detach()
-            pattern = (geometry.folded(scores.folded).spread(heads, None) > 0).to(made.dtype)
+            pattern = (geometry.folded(self.folded(scores)).spread(heads, None) > 0).to(made.dtype)
         if self.semantics.boolean and made.requires_grad:
             return attached(pattern, made, self.tracer.switch)
         return pattern

@@ -123,7 +123,7 @@ def _add(held: dict[str, Tensor], name: str, value: Tensor, rows: slice, shape: 
     """Union with what is held; a part of the rows at a time."""
     if name not in held:
         if tuple(value.shape) == shape:
-            held[name] = value
+            held[name] = value.contiguous()
             return
         held[name] = value.new_zeros(shape)
     held[name][rows] |= value

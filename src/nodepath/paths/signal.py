@@ -64,11 +64,6 @@ class Signal:
     storage: Storage = field(default_factory=Storage)
 
     @property
-    def folded(self) -> tuple[bool, ...]:
-        """Of each axis, whether all along it are one."""
-        return tuple(own == 1 < size for own, size in zip(self.counts.shape, self.shape, strict=True))
-
-    @property
     def silent(self) -> bool:
         """Whether an element that no path reaches is zero."""
         return self.offsets is None

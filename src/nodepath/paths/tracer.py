@@ -107,6 +107,7 @@ class PathTracer(TorchFunctionMode):
         ones.requires_grad_(self._with_slopes)
         axes = {len(self.sources): tuple(range(ones.ndim))}
         self.sources.append(ones)
+        self.fingerprint.add("source", *shape)
         self.source_shapes.append(shape)
         return self.carry(Signal(ones, shape, 0, self.graph.add(()), axes))
 

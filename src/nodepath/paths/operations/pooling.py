@@ -41,7 +41,7 @@ def average(
     signal = call.signal(input)
     stride = kernel_size if stride is None or stride == [] else stride
     shape = call.shape_of(input, kernel_size, stride, padding, ceil_mode)
-    kernel, step, border = _real(call, signal.folded, (kernel_size, 1), (stride, 1), (padding, 0))
+    kernel, step, border = _real(call, call.folded(signal), (kernel_size, 1), (stride, 1), (padding, 0))
     extra = () if len(kernel) == 1 else (divisor_override,)
 
     def pool(counts: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def maximum(
     stride = kernel_size if stride is None or stride == [] else stride
     shape = call.shape_of(input, kernel_size, stride, padding, dilation, ceil_mode)
     options = ((kernel_size, 1), (stride, 1), (padding, 0), (dilation, 1))
-    kernel, step, border, spacing = _real(call, signal.folded, *options)
+    kernel, step, border, spacing = _real(call, call.folded(signal), *options)
 
     def pool(counts: Tensor) -> Tensor:
         if call.semantics.maximum == "max":
@@ -88,7 +88,7 @@ def maximum(
         if all(d == 1 for d in spacing):
             return _window_sum(counts, kernel, step, border, ceil_mode)
         for axis, (k, s, p, d) in enumerate(zip(kernel, step, border, spacing, strict=True), -len(kernel)):
-            size, outputs = counts.shape[axis], 1 if signal.folded[axis] else shape[axis]
+            size, outputs = counts.shape[axis], 1 if call.folded(signal)[axis] else shape[axis]
             counts = along(counts, axis, window(size, outputs, k, s, p, d))
         return counts
 
@@ -131,7 +131,7 @@ def mean(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 def _adaptive(call: Call, input: Tensor, output_size: Any, *, largest: bool, mean: bool) -> Tensor:
     signal, dims = call.signal(input), _dims(call)
     shape = call.shape_of(input, output_size)
-    folded = signal.folded[-dims:]
+    folded = call.folded(signal)[-dims:]
     sides = [1 if fold else size for fold, size in zip(folded, shape[-dims:], strict=True)]
 
     def pool(counts: Tensor) -> Tensor:

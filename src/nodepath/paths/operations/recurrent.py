@@ -102,7 +102,7 @@ def _unrolled(
         raise call.unknown("begins with a state that depends on the input")
     signal, axis = call.signal(input), 1 if batch_first else 0
     tokens = signal.shape[axis]
-    once = signal.folded[axis]
+    once = call.folded(signal)[axis]
     directions = 2 if bidirectional else 1
     each = len(params) // (num_layers * directions)
     weights = [_Weights.of(params[i : i + each], biased=has_biases) for i in range(0, len(params), each)]

@@ -39,7 +39,7 @@ def interpolate(
     factors = scale_factor if isinstance(scale_factor, tuple | list) else [scale_factor] * dims
     reads: dict[int, Tensor] = {}
     for axis in range(2, 2 + dims):
-        if signal.folded[axis] or (mode == "nearest" and shape[axis] == signal.shape[axis]):
+        if call.folded(signal)[axis] or (mode == "nearest" and shape[axis] == signal.shape[axis]):
             continue
         length = signal.shape[axis]
         # torch's own antialiasing is wrong where another axis has length 1, so those keep theirs

@@ -133,7 +133,8 @@ def _layout(
     if axis is None:  # a new axis: of length 1 no longer
         return lambda parts: call.function([part.expand(common) for part in parts], *args, **kwargs), shape, False
     first, *rest = [i for i, part in enumerate(counts) if part.shape[axis]] or [0]  # what is empty folds as well
-    if all(counts[i].shape[axis] == 1 for i in (first, *rest)):
+    flowing = [signal for signal in map(call.tracer.signal, tensors) if signal is not None]
+    if any(signal.counts.shape[axis] == 1 < signal.shape[axis] for signal in flowing):
         return lambda parts: sum((parts[i] for i in rest), parts[first]), shape, True
     sizes = [max(part.shape[i] for part in counts) for i in range(len(shape))]
 
@@ -174,7 +175,7 @@ def pad(call: Call, input: Tensor, pad: Sequence[int], mode: str = "constant", v
     silent = signal.silent and not value
     sides = list(pad)
     for i in range(len(sides) // 2):
-        if signal.folded[-1 - i]:
+        if call.folded(signal)[-1 - i]:
             sides[2 * i : 2 * i + 2] = [0, 0]
     return call.emit(F.pad(signal.counts, sides, mode), signal.exponent, shape=shape, silent=silent)
 
