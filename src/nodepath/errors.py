@@ -27,6 +27,7 @@ __all__ = [
     "UnknownOperationError",
     "WeightsError",
     "WriteError",
+    "ZeroLayerWarning",
 ]
 
 
@@ -112,3 +113,7 @@ class ScoreBatchWarning(UserWarning):
 
 class BudgetWarning(UserWarning):
     """A fixed part of a budget yielded so that the total fits."""
+
+
+class ZeroLayerWarning(UserWarning):
+    """All weights of a layer are zero, so that scores of flow would be."""

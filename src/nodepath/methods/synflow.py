@@ -10,6 +10,7 @@ from nodepath.errors import ArgumentError
 from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
+from nodepath.methods.zero_layers import with_zero_layers_as_ones
 from nodepath.scores.path_flow import PathFlow
 
 __all__ = ["SynFlow"]
@@ -23,6 +24,8 @@ class SynFlow:
     Scores `PathFlow`, density $\rho^{(e + 1) / T}$ after iteration e, all layers in one ranking; pruned weights stay
     pruned. With enough iterations no layer empties while another could be pruned (maximal critical compression; beyond
     some twenty layers 100 are too few at the extreme). Exact at any depth: an exponent travels beside each tensor.
+    Weights that steer (queries, keys, gates) carry no paths: each layer keeps the share of them that ERK would, at
+    random. A layer whose weights are all zero counts as ones, with a warning.
 
     Args:
         iterations: T.
@@ -42,7 +45,7 @@ class SynFlow:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        score = PathFlow()
+        problem, score = with_zero_layers_as_ones(problem), PathFlow()
 
         def rescore(_: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             shares = score(problem.subject, weights)

@@ -150,8 +150,8 @@ class Network:
                 axis_of_channels = 1 if axis is None and site.positions > 1 and dims[number] > 3 else axis
                 found[number].add(axis_of_channels)
         return tuple(
-            axes.pop() if len(axes) == 1 else None if axes else min(1, len(shape) - 1)
-            for axes, shape in zip(found, self._outline.source_shapes, strict=True)
+            axes.pop() if len(axes) == 1 else None if axes else 1 if number > 3 else number - 1
+            for axes, number in zip(found, dims, strict=True)
         )
 
     def weights(self) -> dict[str, Tensor]:

@@ -77,7 +77,9 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
         which = 0 if signals[0] is not None else 1
         value, fixed = signals[which], tensors[1 - which]
         assert value is not None
-        pattern = _fixed_edges(call, fixed, value.counts, labels[1 - which], _folded(call.folded(value), labels[which]), made)
+        pattern = _fixed_edges(
+            call, fixed, value.counts, labels[1 - which], _folded(call.folded(value), labels[which]), made
+        )
         return call.summed(value, _reading(pattern, which, labels, made), shape)
     left, right = signals
     assert left is not None
