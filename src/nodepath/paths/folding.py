@@ -28,7 +28,8 @@ def rearranged(run: Callable[[Tensor], Any], counts: Tensor, shape: torch.Size, 
     """
     if counts.numel() == 1:
         return replace_tensors(
-            run(counts.detach().expand(shape)), lambda made: carry(counts.reshape([1] * made.ndim), made.shape)
+            run(counts.detach().expand(shape)),
+            lambda made: carry(counts if made.ndim == counts.ndim else counts.reshape([1] * made.ndim), made.shape),
         )
     numbers = torch.arange(1, counts.numel() + 1, dtype=torch.float64, device=counts.device).reshape(counts.shape)
     memory = numbers.untyped_storage().data_ptr()
@@ -41,6 +42,8 @@ def rearranged(run: Callable[[Tensor], Any], counts: Tensor, shape: torch.Size, 
             if size > 1 and (moved.stride(axis) == 0 if is_view else bool((index == first).all())):
                 index = first
         where = index.long()
+        if where.shape == counts.shape and torch.equal(where, numbers.long()):
+            return carry(counts, moved.shape)  # the very same, so that parts of a folded axis are known as one
         found = counts.flatten()[(where - 1).clamp(min=0)]
         return carry(found if is_view else found * (where > 0), moved.shape)
 

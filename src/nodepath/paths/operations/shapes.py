@@ -132,9 +132,11 @@ def _layout(
         return lambda parts: call.function(parts, *args, **kwargs), shape, False
     if axis is None:  # a new axis: of length 1 no longer
         return lambda parts: call.function([part.expand(common) for part in parts], *args, **kwargs), shape, False
-    first, *rest = [i for i, part in enumerate(counts) if part.shape[axis]] or [0]  # what is empty folds as well
     flowing = [signal for signal in map(call.tracer.signal, tensors) if signal is not None]
     if any(signal.counts.shape[axis] == 1 < signal.shape[axis] for signal in flowing):
+        held = [i for i, part in enumerate(counts) if part.shape[axis]] or [0]  # what is empty is folded as well
+        # what was parted along it and is joined again is one
+        first, *rest = [i for i in held if not any(counts[i] is counts[j] for j in held if j < i)]
         return lambda parts: sum((parts[i] for i in rest), parts[first]), shape, True
     sizes = [max(part.shape[i] for part in counts) for i in range(len(shape))]
 
