@@ -322,9 +322,9 @@ class Call:
         site = Site(name, weight, first_row, geometry, geometry.positions(signal.shape), reads)
         tracer.sites.append(site)
         tracer.fingerprint.add(name or digest(weight.detach() != 0), geometry)
+        if signal.shape[geometry.axis] != geometry.inputs or min(shape) < 1:  # torch's to refuse
+            geometry.spread(*(torch.empty(size, device="meta") for size in (signal.shape, geometry.shape)))
         if tracer.resolution == "outline":
-            if signal.shape[geometry.axis] != geometry.inputs or min(shape) < 1:  # torch's to refuse
-                geometry.spread(*(torch.empty(size, device="meta") for size in (signal.shape, geometry.shape)))
             made, exponent, edges = signal.counts.new_ones([1] * len(shape)), 0, None
         else:
             counts = signal.unfolded(geometry.axis)
@@ -346,15 +346,15 @@ class Call:
 
     def _offsets_after(self, signal: Signal, offsets: Tensor, site: Site, edges: Tensor | None, made: Tensor) -> Tensor:
         """Where a layer without bias makes something of constants alone."""
-        geometry = site.geometry
         if edges is None or not self.tracer.steers:
             return made.new_ones([1] * made.ndim)
-        if offsets.numel() > 1:
-            arriving = offsets.expand_as(signal.counts).expand_as(signal.unfolded(geometry.axis))
-            return (geometry.folded(self.folded(signal)).spread(arriving, edges) > 0).to(made)
-        sizes = [1] * made.ndim
-        sizes[geometry.axis] = -1
-        return geometry.fed(edges).to(made).reshape(sizes)
+        here = site.geometry.folded(self.folded(signal))
+        if offsets.numel() > 1 or here.transposed:
+            arriving = offsets.expand_as(signal.counts).expand_as(signal.unfolded(here.axis))
+            return (here.spread(arriving, edges) > 0).to(made)
+        some = edges.any(1, keepdim=True)  # all inputs are alike, so one stands for them
+        alone = replace(here, shape=(here.outputs, 1, *here.shape[2:]), groups=1)
+        return (alone.spread(signal.counts.narrow(here.axis, 0, 1).detach() * 0 + 1, some) > 0).to(made)
 
     def _mixed_heads(self, scores: Signal, geometry: Geometry, made: Tensor, *, biased: bool) -> Tensor:
         """The pattern of attention after a layer over its heads.

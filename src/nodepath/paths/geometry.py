@@ -129,13 +129,6 @@ class Geometry:
         like = counts.new_empty(()).expand(self.shape)
         return self._convolution_slopes(slope, counts, like, inputs=False)
 
-    def fed(self, edges: Tensor) -> Tensor:
-        """Which output channels have an edge: bool (out,)."""
-        if not self.transposed:
-            return edges.flatten(1).any(1)
-        each = edges.reshape(self.groups, -1, edges.shape[1], edges[0, 0].numel())
-        return each.any(3).any(1).flatten()
-
     def by_channel(self, values: Tensor) -> Tensor:
         """Sums of one value an element over all but the channel axis."""
         if self.linear:
