@@ -420,7 +420,11 @@ def _where_any(offsets: Tensor) -> Tensor | None:
 
 
 def _cut(axes: Axes, before: torch.Size, after: torch.Size) -> Axes:
-    """Axes after a slice, or after a reshape that changes nothing; None once axes are merged, split or lost."""
+    """Axes after a slice, or a reshape that changes nothing or adds a batch axis; None once merged, split or lost."""
+    if axes is not None and after == (1, *before):
+        return -1, *axes
+    if axes is not None and before == (1, *after):
+        return axes[1:]
     same = axes is not None and len(before) == len(after) and before[:1] == after[:1]
     # a slice shortens one axis and leaves the others; a reshape that keeps the number of axes changes two at least
     shorter = sum(a != b for a, b in zip(before, after, strict=False))

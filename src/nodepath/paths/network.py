@@ -42,6 +42,10 @@ _DENSE: MutableMapping[nn.Module, dict[tuple[bytes, Semantics, str], float]] = W
 """log2 of dense path counts; a model that takes other steps has another fingerprint."""
 
 
+_TRIED_ROWS = 8
+"""Rows of an example input among which paths are looked for."""
+
+
 @dataclass(frozen=True)
 class Arrival:
     """What arrives at the outputs of a network.
@@ -166,7 +170,7 @@ class Network:
         note: Note | None = None,
         resolution: Grain | None = None,
         example: Example | None = None,
-        rows: int | None = None,
+        row: int | None = None,
     ) -> Arrival:
         """One forward pass of path counts.
 
@@ -176,7 +180,7 @@ class Network:
             note: Takes down what passes the layers, when the slopes come back.
             resolution: Another than the network's.
             example: Another than the network's.
-            rows: Paths begin in so many first rows of each input; None: in all.
+            row: Paths begin in this row of each input alone; None: in all.
         """
         resolution = resolution or self.resolution
         given = example or self.example
@@ -193,7 +197,7 @@ class Network:
                 resolution=resolution,
                 channels=channels,
                 note=note,
-                rows=rows,
+                row=row,
                 steers=self.steers,
             )
             swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
@@ -238,13 +242,24 @@ class Network:
                 self._resting = False
 
     def _rows_are_samples(self) -> bool:
-        """Whether paths that begin in the first row of two end in the first row of every output, and nowhere else."""
+        """Whether paths that begin in one row end in that row of every output, and nowhere else.
+
+        Looked at on the first rows of the example, for the first and the last of them.
+        """
+        number = min(self.example.rows, _TRIED_ROWS)
+        some = self.example.first(number)
         try:
-            arrival = self.send(REACH, dense, resolution="pixel", example=self.example.first(2), rows=1)
-        except NodepathError:  # what does not run on two rows has no samples there; what never runs says so next
+            self.send(REACH, dense, resolution="outline", example=self.example.first(1))
+            ends = [
+                (row, self.send(REACH, dense, resolution="pixel", example=some, row=row).outputs)
+                for row in (0, number - 1)
+            ]
+        except NodepathError:  # what does not run on fewer rows has no samples there; what never runs says so next
             return False
-        return all(len(counts) == 2 and not bool(counts[1].any()) for counts in arrival.outputs if counts.ndim) and all(
-            counts.ndim for counts in arrival.outputs
+        return not any(
+            counts.ndim == 0 or len(counts) != number or bool(counts[:row].any()) or bool(counts[row + 1 :].any())
+            for row, outputs in ends
+            for counts in outputs
         )
 
 

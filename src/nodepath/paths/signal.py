@@ -10,7 +10,7 @@ from torch import Tensor
 __all__ = ["Axes", "Role", "Signal", "Storage"]
 
 Axes = tuple[int, ...] | None
-"""Of each axis, which axis of the network's input it is; None where axes were merged or split."""
+"""Of each axis, which axis of the network's input it is, -1 for none; None where axes were merged or split."""
 
 
 class Storage:

@@ -47,7 +47,7 @@ class PathTracer(TorchFunctionMode):
         resolution: Which axes counts have in full.
         channels: Of each source, the axis of its channels; None: each unit is one. Needed for channels alone.
         note: Takes down what passes the layers, when the slopes come back.
-        rows: Paths begin in so many first rows of each input; None: in all.
+        row: Paths begin in this row of each input alone; None: in all.
         steers: Whether anything is steered, so that it matters where controls are zero.
     """
 
@@ -62,7 +62,7 @@ class PathTracer(TorchFunctionMode):
         resolution: Grain = "pixel",
         channels: tuple[int | None, ...] = (),
         note: Note | None = None,
-        rows: int | None = None,
+        row: int | None = None,
         steers: bool = True,
     ) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class PathTracer(TorchFunctionMode):
         self.sources: list[Tensor] = []
         self.source_shapes: list[torch.Size] = []
         self._channels = channels
-        self._rows = rows
+        self._row = row
         self.steers = steers
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
@@ -102,8 +102,9 @@ class PathTracer(TorchFunctionMode):
             axis = self._channels[len(self.sources)]
             sizes = sizes if axis is None else [size if i == axis % len(sizes) else 1 for i, size in enumerate(sizes)]
         ones = torch.ones(sizes, dtype=self.semantics.dtype(device), device=device)
-        if self._rows is not None:
-            ones[self._rows :] = 0
+        if self._row is not None:
+            ones[: self._row] = 0
+            ones[self._row + 1 :] = 0
         ones.requires_grad_(self._with_slopes)
         axes = {len(self.sources): tuple(range(ones.ndim))}
         self.sources.append(ones)
