@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 import nodepath as package
 from nodepath.masks import MaskSet
 
+GATED_LAYERS = {"gate", "value"}
+
 
 def test_prune_writes_the_mask_that_the_library_makes(nodepath, tmp_path):
     outcome = nodepath(
@@ -48,6 +50,68 @@ def test_measure_speaks_in_both_conventions(nodepath):
         c: nodepath("measure", "resnet20", "--convention", c, "--json").document["nodes"] for c in ("exact", "paper")
     }
     assert nodes == {"exact": 797, "paper": 701}
+
+
+def test_measure_speaks_in_both_resolutions(nodepath):
+    model, x = package.models.create("lenet5", seed=0), torch.zeros(1, 1, 32, 32)
+    counted = {}
+    for resolution in ("pixel", "channel"):
+        counted[resolution] = nodepath("measure", "lenet5", "--resolution", resolution, "--json").document
+        assert counted[resolution]["resolution"] == resolution
+        assert counted[resolution]["log10_paths"] == package.measure(model, x, resolution=resolution).log10_paths
+        assert f"resolution {resolution}" in nodepath("measure", "lenet5", "--resolution", resolution).out
+    assert counted["channel"]["log10_paths"] < counted["pixel"]["log10_paths"]
+
+
+@pytest.fixture
+def gated(tmp_path):
+    (tmp_path / "gated.py").write_text(
+        "import torch\n"
+        "class Gated(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.gate, self.value = torch.nn.Linear(4, 8), torch.nn.Linear(4, 8)\n"
+        "        self.spare = torch.nn.Linear(4, 8)\n"
+        "    def forward(self, x):\n"
+        "        x = x.flatten(1)\n"
+        "        return self.gate(x).sigmoid() * self.value(x)\n"
+        "def make(num_classes=2): return Gated()\n"
+    )
+    return "gated:make", "--input", "1x2x2"
+
+
+def test_measure_shows_what_steers_apart(nodepath, gated):
+    shown = nodepath("measure", *gated, "--layers").out
+    assert "control   32 of the effective weights and 8 of the effective nodes steer paths and carry none" in shown
+    assert "64 weights on some path or steering one" in shown
+    rows = {words[0]: words[1:] for words in map(str.split, shown.splitlines()) if words and words[0] in GATED_LAYERS}
+    assert rows["gate"] == ["8x4", "32", "32", "32", "100", "8/8", "0.0"]
+    assert rows["value"] == ["8x4", "32", "32", "0", "100", "8/8", "8.0"]
+    assert "unused    spare.weight" in shown
+
+
+def test_measure_says_nothing_of_control_where_nothing_steers(nodepath):
+    shown = nodepath("measure", "lenet5", "--layers").out
+    assert "control" not in shown
+    assert "weights on some path (" in shown
+
+
+def test_prune_and_compare_count_in_the_resolution_that_is_asked_for(nodepath):
+    arguments = ("--method", "synflow", "-O", "iterations=5", "--sparsity", 0.95, "-o", "m.safetensors", "--json")
+    model, x = package.models.create("convnet4", seed=0), torch.zeros(1, 1, 32, 32)
+    hashes = set()  # borders are padded, which pixels see and channels do not
+    for resolution in ("pixel", "channel"):
+        document = nodepath("prune", "convnet4", "--resolution", resolution, *arguments).document
+        masks = package.prune(model, x, "synflow", sparsity=0.95, iterations=5, resolution=resolution)
+        assert document["hash"] == masks.hash
+        assert document["topology"] == package.measure(model, x, masks, resolution=resolution).to_dict()
+        hashes.add(masks.hash)
+        compare = ("compare", "convnet4", "--methods", "npb", "--sparsities", ".9", "-o", "p.json", "--json")
+        (result,) = nodepath(*compare, "--resolution", resolution).document["results"]
+        masks = package.prune(model, x, "npb", sparsity=0.9, resolution=resolution, on_collapse="warn")
+        assert (result["hash"], result["topology"]["resolution"]) == (masks.hash, resolution)
+        assert result["mask_origin"]["protocol"]["resolution"] == resolution
+    assert len(hashes) == 2
 
 
 def test_measure_shows_layers_on_request(nodepath):

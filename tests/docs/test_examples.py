@@ -26,7 +26,8 @@ def output_of(path, folder) -> str:
 
 
 def test_there_are_examples():
-    assert [label(path) for path in EXAMPLES] == ["examples/compare_methods.py", "examples/own_training_loop.py"]
+    names = ["compare_methods", "own_training_loop", "resolutions"]  # the last is in test_paths_guide.py
+    assert [label(path) for path in EXAMPLES] == [f"examples/{name}.py" for name in names]
 
 
 def test_own_training_loop_learns_and_keeps_its_zeros(tmp_path):

@@ -47,7 +47,3 @@ def test_the_score_of_the_contributing_guide_is_a_method_with_its_option(tmp_pat
         "print(masks.kept, masks.metadata['options'])\n"
     )
     assert in_a_process_of_its_own(program, tmp_path) == "40 {'power': 2}\n"
-
-
-def test_the_operation_of_the_paths_guide_keeps_the_paths(tmp_path):
-    assert float(in_a_process_of_its_own(python_of(ROOT / "docs" / "paths.md"), tmp_path)) == pytest.approx(1.80618)

@@ -11,7 +11,7 @@ import torch
 from documents import ROOT, blocks, commands, table
 
 import nodepath as package
-from nodepath.errors import UnknownOperationError
+from nodepath.errors import TransformedWeightError, UnknownOperationError
 
 README = ROOT / "README.md"
 COMPARE = next(words for words in commands(README, "nodepath") if words[:2] == ["compare", "resnet20"])
@@ -60,10 +60,17 @@ def test_the_methods_are_known_and_need_data_as_the_table_says():
         assert package.methods.needs_batch(name.strip("`")) == (needs_data == "yes"), name
 
 
+class Routed(torch.nn.Linear):
+    def forward(self, x):
+        return super().forward(x if x.sum() > 0 else -x)
+
+
 def test_what_is_said_to_be_missing_is_missing():
-    attention = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    computed = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(4, 2))
+    with pytest.raises(TransformedWeightError):
+        package.measure(computed, torch.zeros(1, 4))
     with pytest.raises(UnknownOperationError):
-        package.measure(attention, torch.zeros(1, 4, 8))
+        package.measure(Routed(4, 2), torch.zeros(1, 4))
     for name in ("shrink", "sparsify", "frontier"):
         assert not hasattr(package, name), f"nodepath.{name} is there now: say so in the README"
     for method in ("grasp", "force", "phew", "prospr", "ntk-sap", "dpai"):

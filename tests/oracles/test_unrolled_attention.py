@@ -10,7 +10,7 @@ from networks import masks_for
 
 @pytest.mark.parametrize("kind", sorted(ATTENTION))
 def test_attention_is_counted_exactly(kind):
-    @thorough(40)
+    @thorough(25)
     @given(st.data())
     def agrees(data):
         program = data.draw(attention_networks(attend=[kind]))

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from networks import masks_for
 
 
-@thorough(150)
+@thorough(120)
 @given(st.data())
 def test_gated_networks_are_counted_exactly(data):
     program = data.draw(gated_networks())
     check(program, data.draw(masks_for(program)), maximum=False)
 
 
-@thorough(150)
+@thorough(120)
 @given(st.data())
 def test_gates_that_are_in_part_constant_are_counted_exactly(data):
     program = data.draw(gated_networks(of=WITH_CONSTANTS))

@@ -9,7 +9,7 @@ from shaped_networks import shaped_networks, times_parameter
 from nodepath import measure
 
 
-@thorough(200)
+@thorough(150)
 @given(st.data())
 def test_networks_of_all_operations_are_counted_exactly(data):
     program = data.draw(shaped_networks())

@@ -9,7 +9,7 @@ from token_networks import token_networks
 from nodepath import measure
 
 
-@thorough(100)
+@thorough(60)
 @given(st.data())
 def test_networks_of_tokens_are_counted_exactly(data):
     program = data.draw(token_networks())

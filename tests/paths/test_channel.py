@@ -158,9 +158,8 @@ def test_the_number_of_tokens_does_not_matter_to_a_transformer():
     assert all_but_cost(by_channel(few, image(8), masks)) == all_but_cost(by_channel(many, image(16), masks))
 
 
-@pytest.mark.parametrize("embedded", [True, False])
-def test_the_number_of_tokens_does_not_matter_to_a_recurrent_network(embedded):
-    model = recurrent(embedded=embedded)
+def test_the_number_of_tokens_does_not_matter_to_a_recurrent_network():
+    model = recurrent(embedded=True)
     few, many = (by_channel(model, torch.zeros(1, tokens, 3)) for tokens in (5, 10))
     assert all_but_cost(few) == all_but_cost(many)
 
@@ -257,6 +256,18 @@ def test_pixels_that_become_channels_each_have_the_paths_of_theirs():
     first[0], first[1, 0, 0, 0] = True, True
     last = torch.tensor([1, 1, 1, 0, 0, 1, 0, 0], dtype=torch.bool).reshape(1, 8, 1, 1)
     assert paths(model, image(), {"0.weight": first, "2.weight": last}) == pytest.approx(27 * 3 + 1)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_a_fixed_filter_before_the_first_layer_leaves_the_channels_of_the_input_what_they_are(dims):
+    blur = (F.conv1d, F.conv2d, F.conv3d)[dims - 1]
+    layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1](2, 3, 3)
+    model = Wired(lambda self, x: self.first(blur(x, self.filter, groups=2)), first=layer)
+    model.register_buffer("filter", torch.ones(2, 1, *(2 for _ in range(dims))))
+    for side in (6, 7):
+        topology = by_channel(model, torch.zeros(1, 2, *(side for _ in range(dims))))
+        assert topology.nodes == topology.dense_nodes == 2 + 3
+        assert 10**topology.log10_paths == pytest.approx(2 * 2**dims * 3**dims * 3)
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -341,7 +341,7 @@ class Call:
             role, exponent = Role.ATTENTION, 0
             made = self._mixed_heads(signal, geometry, made, biased=bias is not None)
         step = tracer.graph.add((signal.step,), name)
-        sources = {} if name is not None else dict.fromkeys(signal.sources)
+        sources = {} if name is not None else signal.sources
         return tracer.carry(Signal(made, shape, exponent, step, sources, role, offsets))
 
     def _offsets_after(self, signal: Signal, offsets: Tensor, site: Site, edges: Tensor | None, made: Tensor) -> Tensor:

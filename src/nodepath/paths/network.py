@@ -114,8 +114,6 @@ class Network:
         self.layers = _layers(self._outline)
         self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
         self.unused = _unused(self.model, self.layers, self.tied)
-        if not self._outline.sources:
-            raise ArgumentError("example input holds no tensor that paths can begin at; pass one, of floating point")
         if not self.layers:
             raise NothingPrunableError(
                 f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution "
@@ -207,6 +205,11 @@ class Network:
                 outputs = self.model(*call.args, **call.kwargs)
             signals = [signal for signal in map(tracer.signal, tensors_in(outputs)) if signal is not None]
             carrying = [signal for signal in signals if signal.role is not Role.ATTENTION]
+            if not tracer.sources:
+                raise ArgumentError(
+                    "example input holds no floating-point tensor and nothing that an embedding reads, so no path can "
+                    "begin; pass an input of the type that the model takes"
+                )
             if signals and not carrying:
                 raise UnknownOperationError(
                     f"the output of {type(self.model).__name__} is a product of two activations, and nothing tells "
