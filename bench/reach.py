@@ -40,6 +40,8 @@ OTHERS = 8
 DECLARED = {"csatv2": "*.attn.attn", "focalnet": "*.modulation.h"}
 """Family -> modules whose output is declared to be a control, where a refused model multiplies two unmarked factors."""
 
+YES, REDRAWN = "yes", "yes, redrawn"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -54,7 +56,8 @@ class Row:
         log10_paths, nodes, control_nodes: Of the dense model.
         dead: Weights of the dense model that lie on no path and steer none.
         pixel, channel: Seconds of `measure`; None: not measured.
-        erk, synflow: Whether the masks at sparsity 0.9 were made and measured; an error's line if not.
+        erk, synflow: `YES` if the masks at sparsity 0.9 were made and measured, or `REDRAWN` if layers that begin at
+            zero were drawn anew first; an error's line if not.
         error: Why it is not measured; empty if it is.
         declared: The modules whose output was declared to be a control; empty: none.
     """
@@ -84,7 +87,7 @@ class Row:
     @property
     def reached(self) -> bool:
         """Whether it was measured, and pruned by both methods."""
-        return self.measured and self.erk == self.synflow == "yes"
+        return self.measured and {self.erk, self.synflow} <= {YES, REDRAWN}
 
 
 def torchvision_names() -> list[str]:
@@ -152,8 +155,19 @@ def examine(row: Row) -> Row:
             **{resolution: seconds},  # type: ignore[arg-type]
         )
     erk = _pruned(model, x, "erk", row.resolution)
+    asleep = _wake(model)
     synflow = _pruned(model, x, "synflow", "channel", iterations=10)
-    return replace(row, erk=erk, synflow=synflow)
+    return replace(row, erk=erk, synflow=REDRAWN if asleep and synflow == YES else synflow)
+
+
+def _wake(model: torch.nn.Module) -> int:
+    """Draw layers that begin at zero as torch would, and return how many there are: every path through one scores 0."""
+    torch.manual_seed(0)
+    kinds = torch.nn.Linear | torch.nn.modules.conv._ConvNd
+    asleep = [module for module in model.modules() if isinstance(module, kinds) and not bool(module.weight.any())]
+    for module in asleep:
+        module.reset_parameters()
+    return len(asleep)
 
 
 def _pruned(model: torch.nn.Module, x: torch.Tensor, method: str, resolution: str, **options: Any) -> str:
@@ -162,7 +176,7 @@ def _pruned(model: torch.nn.Module, x: torch.Tensor, method: str, resolution: st
         topology = nodepath.measure(model, x, masks, resolution=resolution)
     except Exception as error:
         return _line(error)
-    return "yes" if topology.effective > 0 else "no path is left"
+    return YES if topology.effective > 0 else "no path is left"
 
 
 def _line(error: Exception) -> str:
@@ -232,34 +246,40 @@ def rows(pattern: str, known: dict[str, Row]) -> Iterator[Row]:
 
 def page(found: list[Row]) -> str:
     """The tables, as Markdown."""
-    families = [list(group) for _, group in groupby(sorted(found, key=_order), key=lambda row: row.family)]
-    theirs = [group for group in families if group[0].family != "torchvision"]
+    by_family = groupby(sorted(found, key=_order), key=lambda row: row.family)
+    theirs = [list(group) for family, group in by_family if family != "torchvision"]
     torchvision = [row for row in found if row.family == "torchvision"]
+    families, names = timm_families(), torchvision_names()
+    open_ones = [f"timm's {family}" for family in families if family not in {group[0].family for group in theirs}]
+    open_ones += [f"torchvision:{name}" for name in names if f"torchvision:{name}" not in {r.model for r in found}]
     smallest = sum(any(row.reached and not row.declared for row in group[:1]) for group in theirs)
     undeclared = sum(any(row.reached and not row.declared for row in group) for group in theirs)
     any_of = sum(any(row.reached for row in group) for group in theirs)
     refused = [row for row in found if not row.reached]
     partly = [row for row in found if row.measured and row.dead]
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "nodepath"))
-    count = f"{sum(row.reached for row in torchvision)} of {len(torchvision)}"
+    count = f"{sum(row.reached for row in torchvision)} of {len(names)}"
     lines = [
         "# Models reached",
         "",
         "Measured, and pruned to sparsity 0.9 by `erk` and by `synflow` (10 iterations, channel resolution), end to "
-        f"end: **{count}** classification models of torchvision, and of **{any_of} of the {len(theirs)} families of "
-        f"timm** ({_percent(any_of, len(theirs))}) a model.",
+        f"end: **{count}** classification models of torchvision, and of **{any_of} of the {len(families)} families of "
+        f"timm** ({_percent(any_of, len(families))}) a model.",
         "",
-        f"- Of {smallest} families ({_percent(smallest, len(theirs))}) it is the model with the fewest parameters, as it "
-        "is;",
-        f"- of {undeclared - smallest} that one is refused, and it is the next of the family, of at most {OTHERS}, that "
-        "is not;",
-        f"- {any_of - undeclared} multiply two factors that nothing tells apart, until one is declared to be a control "
-        "from outside, as a user would, by a hook on a module "
+        f"- {smallest} ({_percent(smallest, len(families))}) by the model with the fewest parameters, as it is.",
+        f"- {undeclared - smallest} by the next of the family, of at most {OTHERS}, since that one is refused.",
+        f"- {any_of - undeclared} once a factor is declared to be a control, where the model multiplies two that "
+        "nothing tells apart: from outside, as a user would, by a hook on a module "
         "(`module.register_forward_hook(lambda m, i, o: nodepath.paths.control(o))`): "
         + "; ".join(f"{family}: `{pattern}`" for family, pattern in DECLARED.items())
-        + f". Without that, {undeclared} families ({_percent(undeclared, len(theirs))}) are reached.",
+        + f". Without that, {undeclared} families ({_percent(undeclared, len(families))}) are reached.",
         "",
-        "What is refused ends in a typed error, [below](#refused).",
+        "What is refused ends in a typed error, [below](#refused)."
+        + (f" Not run yet, and counted as not reached: {', '.join(open_ones)}." if open_ones else ""),
+        "",
+        f"Of these {sum(row.reached and row.synflow == REDRAWN for row in found)} models have a layer, mostly the last "
+        "one, that begins at zero, so that every score of `synflow` would be zero: for `synflow` it was drawn anew "
+        "(`layer.reset_parameters()`) first.",
         "",
         f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}: {_machine()}, one thread, {versions}. Each model as "
         "its library builds it without weights, at its own input size. Counts are in pixel resolution; for models of "
@@ -304,7 +324,7 @@ def _table(table: list[Row], *, family: bool) -> Iterator[str]:
         if row.measured:
             cells = f"{row.prunable:,} | {row.log10_paths:.2f} | {row.nodes:,} | {row.control_nodes:,}"
             cells += f" | {_seconds(row.pixel)} | {_seconds(row.channel)}"
-            cells += "".join(" | yes" if each == "yes" else " | no" for each in (row.erk, row.synflow))
+            cells += "".join(f" | {each if each in {YES, REDRAWN} else 'no'}" for each in (row.erk, row.synflow))
         else:
             cells = f"refused: {row.error.partition(':')[0]}" + " | " * 7
         yield f"| {first}{name} | {row.parameters:,} | {cells} |"
@@ -341,17 +361,17 @@ def main() -> None:
             known[row.model + row.declared] = replace(row, size=tuple(row.size))
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text("".join(json.dumps(asdict(row)) + "\n" for row in known.values()))
-    found = []
+    found = dict(known)
     for row in rows(arguments.only, known):
-        found.append(row)
         if row.model + row.declared not in known:
             with KEPT.open("a") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
+        found[row.model + row.declared] = row
+        if arguments.only == "*":  # after each, so that a run that is stopped leaves what it found
+            PAGE.write_text(page(list(found.values())))
         print(f"{row.model:<44} {row.error or f'erk {row.erk}, synflow {row.synflow}'}", file=sys.stderr, flush=True)
-    if arguments.only == "*":
-        PAGE.write_text(page(found))
-    else:
-        print(page(found))
+    if arguments.only != "*":
+        print(page([row for row in found.values() if row.model + row.declared not in known]))
 
 
 if __name__ == "__main__":

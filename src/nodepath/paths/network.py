@@ -205,11 +205,6 @@ class Network:
                 outputs = self.model(*call.args, **call.kwargs)
             signals = [signal for signal in map(tracer.signal, tensors_in(outputs)) if signal is not None]
             carrying = [signal for signal in signals if signal.role is not Role.ATTENTION]
-            if not tracer.sources:
-                raise ArgumentError(
-                    "example input holds no floating-point tensor and nothing that an embedding reads, so no path can "
-                    "begin; pass an input of the type that the model takes"
-                )
             if signals and not carrying:
                 raise UnknownOperationError(
                     f"the output of {type(self.model).__name__} is a product of two activations, and nothing tells "
