@@ -33,6 +33,8 @@ SIZES = Path("build/reach-sizes.json")
 """Parameters of timm's models, which take minutes to count."""
 HUGE = 100_000_000
 """Models of more parameters are measured in channel resolution alone."""
+WIDE = 640
+"""As are those of a larger side of the input: attention between all of its pixels takes minutes."""
 PATIENCE = 900
 """Seconds that one model may take."""
 OTHERS = 8
@@ -136,7 +138,7 @@ def examine(row: Row) -> Row:
             module.register_forward_hook(lambda _module, _inputs, output: nodepath.paths.control(output))
     x = torch.zeros(1, *size)
     row = replace(row, size=size, parameters=sum(p.numel() for p in model.parameters()))
-    resolutions = ["channel"] if row.parameters > HUGE else ["channel", "pixel"]
+    resolutions = ["channel"] if row.parameters > HUGE or max(size) > WIDE else ["channel", "pixel"]
     for resolution in resolutions:
         began = time.perf_counter()
         try:
@@ -283,8 +285,9 @@ def page(found: list[Row]) -> str:
         "",
         f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}: {_machine()}, one thread, {versions}. Each model as "
         "its library builds it without weights, at its own input size. Counts are in pixel resolution; for models of "
-        f"more than {HUGE // 10**6} million parameters, marked *, in channel resolution. Seconds are one call of "
-        "`measure`, the count of the dense model for the ratios included.",
+        f"more than {HUGE // 10**6} million parameters or inputs of more than {WIDE} pixels a side, marked *, in channel "
+        "resolution. Seconds are one call of `measure`, the count of the dense model for the ratios included; the "
+        "machine was shared.",
         "",
         "## timm",
         "",
