@@ -1,4 +1,4 @@
-"""`measure` against one float32 forward and backward pass of the same dense model at the same input: time and memory."""
+"""`measure` against one float32 forward and backward pass of the same dense model: time and memory."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -8,6 +8,8 @@ __all__ = ["GPT"]
 
 
 class Block(nn.Module):
+    """Causal attention and an MLP, each beside a skip."""
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -18,6 +20,7 @@ class Block(nn.Module):
         self.shrink = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, width) -> the same."""
         q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norms[0](x)).chunk(3, -1)
         )
@@ -39,6 +42,7 @@ class GPT(nn.Module):
         self.head.weight = self.tokens.weight
 
     def forward(self, ids: Tensor) -> Tensor:
+        """(batch, tokens) -> (batch, tokens, vocabulary)."""
         x = self.tokens(ids) + self.places(torch.arange(ids.shape[1], device=ids.device))
         for block in self.blocks:
             x = block(x)

@@ -42,7 +42,7 @@ OTHERS = 8
 DECLARED = {"csatv2": "*.attn.attn", "focalnet": "*.modulation.h"}
 """Family -> modules whose output is declared to be a control, where a refused model multiplies two unmarked factors."""
 
-YES, REDRAWN = "yes", "yes, redrawn"
+YES = "yes"
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class Row:
         log10_paths, nodes, control_nodes: Of the dense model.
         dead: Weights of the dense model that lie on no path and steer none.
         pixel, channel: Seconds of `measure`; None: not measured.
-        erk, synflow: `YES` if the masks at sparsity 0.9 were made and measured, or `REDRAWN` if layers that begin at
-            zero were drawn anew first; an error's line if not.
+        erk, synflow: `YES` if the masks at sparsity 0.9 were made and measured; an error's line if not.
         error: Why it is not measured; empty if it is.
         declared: The modules whose output was declared to be a control; empty: none.
     """
@@ -89,7 +88,7 @@ class Row:
     @property
     def reached(self) -> bool:
         """Whether it was measured, and pruned by both methods."""
-        return self.measured and {self.erk, self.synflow} <= {YES, REDRAWN}
+        return self.measured and self.erk == self.synflow == YES
 
 
 def torchvision_names() -> list[str]:
@@ -157,19 +156,8 @@ def examine(row: Row) -> Row:
             **{resolution: seconds},  # type: ignore[arg-type]
         )
     erk = _pruned(model, x, "erk", row.resolution)
-    asleep = _wake(model)
     synflow = _pruned(model, x, "synflow", "channel", iterations=10)
-    return replace(row, erk=erk, synflow=REDRAWN if asleep and synflow == YES else synflow)
-
-
-def _wake(model: torch.nn.Module) -> int:
-    """Draw layers that begin at zero as torch would, and return how many there are: every path through one scores 0."""
-    torch.manual_seed(0)
-    kinds = torch.nn.Linear | torch.nn.modules.conv._ConvNd
-    asleep = [module for module in model.modules() if isinstance(module, kinds) and not bool(module.weight.any())]
-    for module in asleep:
-        module.reset_parameters()
-    return len(asleep)
+    return replace(row, erk=erk, synflow=synflow)
 
 
 def _pruned(model: torch.nn.Module, x: torch.Tensor, method: str, resolution: str, **options: Any) -> str:
@@ -203,8 +191,8 @@ def isolated(row: Row) -> Row:
 
 
 def _report(row: Row, send: Connection) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    resource.setrlimit(resource.RLIMIT_AS, (memory * 3 // 4, memory * 3 // 4))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     try:
         send.send(examine(row))
     except Exception as error:
@@ -279,15 +267,11 @@ def page(found: list[Row]) -> str:
         "What is refused ends in a typed error, [below](#refused)."
         + (f" Not run yet, and counted as not reached: {', '.join(open_ones)}." if open_ones else ""),
         "",
-        f"Of these {sum(row.reached and row.synflow == REDRAWN for row in found)} models have a layer, mostly the last "
-        "one, that begins at zero, so that every score of `synflow` would be zero: for `synflow` it was drawn anew "
-        "(`layer.reset_parameters()`) first.",
-        "",
         f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}: {_machine()}, one thread, {versions}. Each model as "
         "its library builds it without weights, at its own input size. Counts are in pixel resolution; for models of "
-        f"more than {HUGE // 10**6} million parameters or inputs of more than {WIDE} pixels a side, marked *, in channel "
-        "resolution. Seconds are one call of `measure`, the count of the dense model for the ratios included; the "
-        "machine was shared.",
+        f"more than {HUGE // 10**6} million parameters or inputs of more than {WIDE} pixels a side, marked *, in "
+        "channel resolution. Seconds are one call of `measure`, the count of the dense model for the ratios included; "
+        "the machine was shared.",
         "",
         "## timm",
         "",
@@ -327,7 +311,7 @@ def _table(table: list[Row], *, family: bool) -> Iterator[str]:
         if row.measured:
             cells = f"{row.prunable:,} | {row.log10_paths:.2f} | {row.nodes:,} | {row.control_nodes:,}"
             cells += f" | {_seconds(row.pixel)} | {_seconds(row.channel)}"
-            cells += "".join(f" | {each if each in {YES, REDRAWN} else 'no'}" for each in (row.erk, row.synflow))
+            cells += "".join(" | yes" if each == YES else " | no" for each in (row.erk, row.synflow))
         else:
             cells = f"refused: {row.error.partition(':')[0]}" + " | " * 7
         yield f"| {first}{name} | {row.parameters:,} | {cells} |"
