@@ -17,10 +17,8 @@ def main() -> None:
     entries = {"counting": counting, "scale": scale, "pruning": pruning}
     for name in sys.argv[1:] or entries:
         for row in entries[name].run():
-            print(
-                f"{row.name:<52} {row.ours:>9.3f} {row.unit:<2} {row.reference:>10.3f} {row.ratio:>7.2f}  {row.against}",
-                flush=True,
-            )
+            numbers = f"{row.ours:>9.3f} {row.unit:<2} {row.reference:>10.3f} {row.ratio:>7.2f}"
+            print(f"{row.name:<52} {numbers}  {row.against}", flush=True)
 
 
 if __name__ == "__main__":
