@@ -9,7 +9,7 @@ from nodepath import measure, prune
 from nodepath.budgets import Erk
 from nodepath.errors import ZeroLayerWarning
 from nodepath.paths import Network
-from nodepath.paths.flow import steering
+from nodepath.paths.reach import steering
 
 X = torch.zeros(1, 5, 8)
 ITERATED = [("synflow", {"iterations": 4}), ("synflow-npb", {"iterations": 6, "random_until": 2})]

@@ -7,7 +7,7 @@ from torch import nn
 
 from nodepath.paths import Network
 from nodepath.paths.collapse import find_collapse
-from nodepath.paths.flow import openings, reach
+from nodepath.paths.reach import openings, reach
 
 X = torch.zeros(1, 3)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from nodepath.budgets import Erk
 from nodepath.methods.problem import Problem
 from nodepath.methods.selection import keep_best_by_layer
-from nodepath.paths.flow import steering
+from nodepath.paths.reach import steering
 
 __all__ = ["ControlShare", "control_share"]
 

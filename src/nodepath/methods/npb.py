@@ -15,10 +15,9 @@ from nodepath.methods.npb_layer import LayerProblem, solve
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
-from nodepath.paths.flow import Part
 from nodepath.paths.layer import Layer
 from nodepath.paths.semantics import EXACT
-from nodepath.paths.site import Site, dense
+from nodepath.paths.site import Part, Site, dense
 
 __all__ = ["NodePathBalancing"]
 

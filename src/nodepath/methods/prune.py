@@ -27,7 +27,7 @@ from nodepath.methods.registry import Method, options_of
 from nodepath.methods.selection import check_finite
 from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
-from nodepath.paths.flow import reach
+from nodepath.paths.reach import reach
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
 
 __all__ = ["prune"]

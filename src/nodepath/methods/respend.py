@@ -9,7 +9,7 @@ from torch import Tensor
 from nodepath.errors import BudgetWarning
 from nodepath.methods.selection import keep_best, keep_best_by_layer
 from nodepath.paths import Network
-from nodepath.paths.flow import openings, reach
+from nodepath.paths.reach import openings, reach
 
 __all__ = ["respend"]
 

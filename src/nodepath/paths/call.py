@@ -45,6 +45,11 @@ class Call:
         """What is sent."""
         return self.tracer.semantics
 
+    def picks_largest(self) -> bool:
+        """Whether of a window the largest count wins; for rules of functions that take a maximum."""
+        self.tracer.takes_maxima = True
+        return self.semantics.maximum == "max"
+
     @property
     def folds(self) -> bool:
         """Whether axes other than the channels are folded."""

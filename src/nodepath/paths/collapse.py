@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nodepath.paths.flow import given
 from nodepath.paths.graph import bypassed_layers
 from nodepath.paths.network import Network
 from nodepath.paths.semantics import REACH
+from nodepath.paths.site import given
 
 __all__ = ["Collapse", "find_collapse"]
 

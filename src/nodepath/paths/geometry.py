@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nodepath.paths.scratch import converted
+
 __all__ = ["Geometry"]
 
 _PIECE = 1 << 17
@@ -100,11 +102,10 @@ class Geometry:
         """Send counts through edges; None: through all."""
         if edges is None:
             return self._to_outputs(self._spread_one(self._of_groups(counts)))
-        if self._is_matrix(counts):
-            vector = counts.flatten().repeat_interleave(edges[0, 0].numel())
-            return self._as_activation(_times(edges.flatten(1), vector), counts)
+        if self.is_matrix(counts):
+            return self._as_activation(_times(self._matrix(edges, counts.dtype), counts.flatten()), counts)
         if self.linear:
-            return F.linear(counts, edges.to(counts.dtype))
+            return F.linear(counts, converted(edges, counts.dtype))
         return self._convolve(counts, self._summed(edges, counts.dtype), self.groups)
 
     def pull(self, slope: Tensor, edges: Tensor | None, counts: Tensor) -> Tensor:
@@ -115,11 +116,10 @@ class Geometry:
                 made = self._spread_one(grouped)
             (one,) = torch.autograd.grad(made, grouped, self._of_groups(slope))
             return self._to_inputs(one)
-        if self._is_matrix(counts):
-            vector = _transposed_times(edges.flatten(1), slope.flatten())
-            return self._as_activation(vector.reshape(self.inputs, -1).sum(1), counts)
+        if self.is_matrix(counts):
+            return self._as_activation(_transposed_times(self._matrix(edges, counts.dtype), slope.flatten()), counts)
         if self.linear:
-            return torch.matmul(slope, edges.to(counts.dtype))
+            return torch.matmul(slope, converted(edges, counts.dtype))
         return self._convolution_slopes(slope, counts, self._summed(edges, counts.dtype), inputs=True)
 
     def touch(self, slope: Tensor, counts: Tensor) -> Tensor:
@@ -129,13 +129,15 @@ class Geometry:
         like = counts.new_empty(()).expand(self.shape)
         return self._convolution_slopes(slope, counts, like, inputs=False)
 
-    def by_channel(self, values: Tensor) -> Tensor:
-        """Sums of one value an element over all but the channel axis."""
+    def dot(self, counts: Tensor, slope: Tensor) -> Tensor:
+        """Sums of products of two values an element over all but the channel axis."""
         if self.linear:
-            return values.reshape(-1, values.shape[-1]).sum(0)
-        return values.transpose(0, 1).flatten(1).sum(1)
+            return (counts * slope).reshape(-1, counts.shape[-1]).sum(0)
+        if counts.numel() == counts.shape[1]:
+            return (counts * slope).flatten()
+        return torch.einsum("nc...,nc...->c", counts, slope)
 
-    def _is_matrix(self, counts: Tensor) -> bool:
+    def is_matrix(self, counts: Tensor) -> bool:
         """A single vector of channels arrives, so that a layer is no more than a matrix."""
         return self.groups == 1 and not self.transposed and counts.numel() == self.inputs and self._pointwise
 
@@ -149,7 +151,15 @@ class Geometry:
         return vector.reshape(sizes)
 
     def _summed(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
-        return edges.sum(self.parallel, keepdim=True, dtype=dtype) if self.parallel else edges.to(dtype)
+        return edges.sum(self.parallel, keepdim=True, dtype=dtype) if self.parallel else converted(edges, dtype)
+
+    def _matrix(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
+        """How many edges there are between two channels, (out, in), in few bytes; of bool edges, or their sums."""
+        if self.multiplicity == 1:
+            return edges.flatten(1)
+        if edges.dtype == torch.bool and self.multiplicity < 256:
+            edges, dtype = edges.view(torch.uint8), torch.uint8
+        return edges.flatten(2).sum(2, dtype=dtype)
 
     def _convolve(self, counts: Tensor, edges: Tensor, groups: int) -> Tensor:
         return torch.convolution(
@@ -192,7 +202,7 @@ class Geometry:
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """A matrix of any type times a vector, read in pieces: no copy of it in floating point is ever made."""
-    return torch.cat([torch.mv(piece.to(vector.dtype), vector) for piece in _pieces(matrix)])
+    return torch.cat([torch.mv(converted(piece, vector.dtype), vector) for piece in _pieces(matrix)])
 
 
 def _transposed_times(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -200,7 +210,7 @@ def _transposed_times(matrix: Tensor, vector: Tensor) -> Tensor:
     pieces = _pieces(matrix)
     total = vector.new_zeros(matrix.shape[1])
     for piece, part in zip(pieces, torch.split(vector, [len(piece) for piece in pieces]), strict=True):
-        total.addmv_(piece.to(vector.dtype).T, part)
+        total.addmv_(converted(piece, vector.dtype).T, part)
     return total
 
 

@@ -10,47 +10,86 @@ from nodepath.paths.geometry import Geometry
 __all__ = ["live_edges"]
 
 
-def live_edges(geometry: Geometry, counts: Tensor, slope: Tensor) -> Tensor:
-    """Edges that would lie on a path if they were kept, of the shape of `geometry` (cells of folded axes as one).
+def live_edges(geometry: Geometry, counts: Tensor, slope: Tensor, edges: Tensor | None = None) -> Tensor:
+    """Edges that lie on a path.
 
     A channel that is reached everywhere needs no look at its pixels, nor does one that is wanted everywhere: only
     between two channels that are neither must all pairs of pixels be compared.
 
     Args:
         geometry: Of the layer, on the axes that counts have.
-        counts: Reachability before the layer, 0 or 1.
-        slope: Reachability from behind the layer, 0 or 1.
+        counts: Positive where the layer's input is reached.
+        slope: Positive where the layer's output is wanted.
+        edges: Which there are, bool; None: all.
 
-    Cost: a few passes over the activations, and over the weights one.
+    Returns:
+        Bool, of the shape of `edges`, or `edges` itself if all live; of that of `geometry` (cells of folded axes as
+        one) if all are asked for.
+
+    Cost: two reductions over the activations, and one pass over the edges.
     """
     if geometry.groups > 1 or geometry.transposed:
-        return geometry.touch(slope, counts) > 0.5
-    some_reached, all_reached = _some_and_all(geometry.by_channel(counts), counts)
-    some_wanted, all_wanted = _some_and_all(geometry.by_channel(slope), slope)
-    everywhere = torch.equal(some_reached, all_reached)
-    cells = [1] * (len(geometry.shape) - 2)
-    if geometry.linear:
-        live = torch.outer(some_wanted, all_reached)
-        if not everywhere:
-            live |= torch.outer(all_wanted, some_reached)
-    else:
-        before = replace(geometry, shape=(geometry.outputs, 1, *geometry.shape[2:]))
-        touched = before.touch(slope, counts.new_ones(len(counts), 1, *counts.shape[2:])) > 0.5
-        live = touched & all_reached.reshape(1, -1, *cells)
-        if not everywhere:
-            behind = replace(geometry, shape=(1, geometry.inputs, *geometry.shape[2:]))
-            touched = behind.touch(slope.new_ones(len(slope), 1, *slope.shape[2:]), counts) > 0.5
-            live |= touched & all_wanted.reshape(-1, 1, *cells)
+        return _kept(geometry.touch(_positive(slope), _positive(counts)) > 0.5, edges)
+    some_reached, all_reached = _some_and_all(counts, geometry.axis)
+    some_wanted, all_wanted = _some_and_all(slope, geometry.axis)
     sources = (some_reached & ~all_reached).nonzero().flatten()
     ends = (some_wanted & ~all_wanted).nonzero().flatten()
+    one_input, one_output = (values.narrow(geometry.axis, 0, 1) for values in (counts, slope))
+    cells = _touched(geometry, torch.ones_like(one_output), torch.ones_like(one_input))
+    if not len(sources) and not len(ends):
+        return _between(cells, all_wanted, all_reached, edges)
+    live = cells & _column(all_wanted, cells) & _row(all_reached, cells)
+    if len(ends):
+        wanted = _touched(geometry, slope.index_select(geometry.axis, ends), torch.ones_like(one_input))
+        live[ends] |= wanted & _row(all_reached, cells)
+    if len(sources):
+        reached = _touched(geometry, torch.ones_like(one_output), counts.index_select(geometry.axis, sources))
+        live[:, sources] |= reached & _column(all_wanted, cells)
     if len(sources) and len(ends):
-        axis = geometry.axis
-        part = replace(geometry, shape=(len(ends), len(sources), *geometry.shape[2:]))
-        touched = part.touch(slope.index_select(axis, ends), counts.index_select(axis, sources))
-        live[ends.unsqueeze(1), sources] |= touched > 0.5
-    return live
+        parts = (values.index_select(geometry.axis, some) for values, some in ((slope, ends), (counts, sources)))
+        live[ends.unsqueeze(1), sources] |= _touched(geometry, *parts)
+    return _kept(live, edges)
 
 
-def _some_and_all(sums: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Which channels are 1 somewhere, and which everywhere, from how often each is."""
-    return sums > 0.5, sums > values.numel() / len(sums) - 0.5
+def _touched(geometry: Geometry, slope: Tensor, counts: Tensor) -> Tensor:
+    """Which cells connect any of the pixels between some outputs and some inputs."""
+    shape = slope.shape[geometry.axis], counts.shape[geometry.axis], *geometry.shape[2:]
+    return replace(geometry, shape=shape).touch(_positive(slope), _positive(counts)) > 0.5
+
+
+def _between(cells: Tensor, wanted: Tensor, reached: Tensor, edges: Tensor | None) -> Tensor:
+    """Edges of the cells between all wanted outputs and all reached inputs."""
+    if edges is None or not bool(cells.all()):
+        return _kept(cells & _column(wanted, cells) & _row(reached, cells), edges)
+    rows, live = edges.flatten(1), edges
+    if not bool(reached.all()):
+        live = rows & reached.repeat_interleave(rows.shape[1] // len(reached))
+    if not bool(wanted.all()):
+        # bytes are multiplied by vectors, bools are not
+        live = (live.flatten(1).view(torch.uint8) * wanted.view(torch.uint8).unsqueeze(1)).view(torch.bool)
+    return live.reshape(edges.shape)
+
+
+def _kept(live: Tensor, edges: Tensor | None) -> Tensor:
+    return live if edges is None else live & edges
+
+
+def _some_and_all(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Which channels are positive somewhere, and which everywhere."""
+    if values.numel() == values.shape[axis]:
+        some = values.flatten() > 0
+        return some, some
+    others = [other for other in range(values.ndim) if other != axis % values.ndim]
+    return values.amax(others) > 0, values.amin(others) > 0
+
+
+def _positive(values: Tensor) -> Tensor:
+    return (values > 0).float()
+
+
+def _column(channels: Tensor, cells: Tensor) -> Tensor:
+    return channels.reshape(-1, *[1] * (cells.ndim - 1))
+
+
+def _row(channels: Tensor, cells: Tensor) -> Tensor:
+    return channels.reshape(1, -1, *[1] * (cells.ndim - 2))

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from nodepath.errors import MaskMismatchError
 from nodepath.masks import MaskSet
 from nodepath.paths.example import ExampleInput
-from nodepath.paths.flow import flow, reach, without_dead_ends
 from nodepath.paths.network import Network
 from nodepath.paths.nodes import Convention, NodeGroup, convention_named, node_groups
+from nodepath.paths.reach import reach
 from nodepath.paths.semantics import EXACT, PAPER
+from nodepath.paths.survey import survey
 from nodepath.paths.topology import LayerTopology, Topology
 from nodepath.registry import nearest
 
@@ -99,8 +100,7 @@ def measure_network(
 
 def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) -> Topology:
     semantics = EXACT if chosen == "exact" else PAPER
-    alive = reach(network, masks, paths=True)
-    carried = flow(network, without_dead_ends(network, masks, alive), semantics, weights=False)
+    alive, carried = survey(network, masks, semantics)
     groups: dict[str, list[NodeGroup]] = defaultdict(list)
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)

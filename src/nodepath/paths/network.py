@@ -25,9 +25,10 @@ from nodepath.errors import (
 from nodepath.masks import unwrap
 from nodepath.paths.example import Example, ExampleInput
 from nodepath.paths.graph import projection_shortcuts
-from nodepath.paths.guard import evaluating, repeatable
+from nodepath.paths.guard import Repeat, evaluating
 from nodepath.paths.layer import Layer
 from nodepath.paths.nested import tensors_in
+from nodepath.paths.scratch import scratch
 from nodepath.paths.semantics import EXACT, REACH, Semantics
 from nodepath.paths.signal import Role
 from nodepath.paths.site import Note, Site, Weigh, dense
@@ -64,6 +65,20 @@ class Arrival:
     outputs: tuple[Tensor, ...]
     tracer: PathTracer
 
+    def slopes(self, *, again: bool = False) -> tuple[Tensor, ...]:
+        """Derivatives of the sum of the outputs in each input; zeros where nothing depends.
+
+        Each layer's note is asked on the way.
+
+        Args:
+            again: They will be asked for once more.
+        """
+        if not self.counts.requires_grad:
+            return tuple(map(torch.zeros_like, self.sources))
+        found = torch.autograd.grad(self.counts, self.sources, allow_unused=True, retain_graph=again)
+        pairs = zip(self.sources, found, strict=True)
+        return tuple(torch.zeros_like(source) if slope is None else slope for source, slope in pairs)
+
 
 class Network:
     """A model with the layers that its eval-mode forward pass uses.
@@ -79,6 +94,7 @@ class Network:
     Attributes:
         layers: Parameter name -> layer, in the order of first use.
         steers: Whether products of activations steer paths in it.
+        takes_maxima: Whether it takes maxima over windows.
         unused: Weights of Linear and convolution layers that the forward pass never uses, or on constants alone.
         tied: Linear weights that an embedding owns; they are not prunable.
 
@@ -105,12 +121,13 @@ class Network:
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
         self.steers = True  # until it is known
-        self._resting = False
+        self._repeat: Repeat | None = None  # while the model is at rest
         with torch.no_grad():
             if self.example.rows > 1 and self._rows_are_samples():
                 self.example = self.example.first(1)
             self._outline = self.send(REACH, dense, resolution="outline").tracer
         self.steers = self._outline.switch.used
+        self.takes_maxima = self._outline.takes_maxima
         self.layers = _layers(self._outline)
         self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
         self.unused = _unused(self.model, self.layers, self.tied)
@@ -185,7 +202,7 @@ class Network:
         sources = given.sources()
         dtype = sources[0].dtype if sources else torch.get_default_dtype()
         channels = self.input_axes if resolution == "channel" else ()
-        with self.at_rest(), repeatable(self.model):
+        with self.at_rest() as repeat, repeat():
             tracer = PathTracer(
                 self.model,
                 semantics,
@@ -227,17 +244,17 @@ class Network:
         return Arrival(total, exponent, tuple(tracer.sources), tuple(s.counts for s in carrying), tracer)
 
     @contextmanager
-    def at_rest(self) -> Iterator[None]:
+    def at_rest(self) -> Iterator[Repeat]:
         """Keep the model in eval mode for several passes; a pass by itself does so as well."""
-        if self._resting:
-            yield
+        if self._repeat is not None:
+            yield self._repeat
             return
-        with evaluating(self.model):
-            self._resting = True
+        with evaluating(self.model) as repeat, scratch():
+            self._repeat = repeat
             try:
-                yield
+                yield repeat
             finally:
-                self._resting = False
+                self._repeat = None
 
     def _rows_are_samples(self) -> bool:
         """Whether paths that begin in one row end in that row of every output, and nowhere else.

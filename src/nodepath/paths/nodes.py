@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
-from nodepath.paths.flow import Flow, Reach
+from nodepath.paths.flow import Flow
 from nodepath.paths.network import Network
+from nodepath.paths.reach import Reach
 
 __all__ = ["INPUT", "Convention", "NodeGroup", "by_channel", "convention_named", "node_groups"]
 

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from nodepath.errors import ArgumentError
 from nodepath.paths.example import ExampleInput
-from nodepath.paths.flow import flow, reach, without_dead_ends
+from nodepath.paths.flow import flow
 from nodepath.paths.measure import matched
 from nodepath.paths.network import Network
 from nodepath.paths.nodes import INPUT, by_channel
+from nodepath.paths.reach import reach, without_dead_ends
 
 __all__ = ["path_shares"]
 

@@ -1,6 +1,6 @@
 """Where a forward pass uses a weight."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from nodepath.paths.geometry import Geometry
 
-__all__ = ["Note", "Site", "Weigh", "dense"]
+__all__ = ["Note", "Part", "Site", "Weigh", "dense", "given"]
+
+Part = tuple[str, int]
+"""A layer's parameter name and the first of its rows that one use reads: 0 but for the parts of a packed projection."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,14 @@ def dense(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Ten
     if site.name is None and not isinstance(site.weight, nn.Parameter):
         return (site.weight.detach() != 0).to(counts.device, torch.bool)
     return None
+
+
+def given(edges: Mapping[str, Tensor]) -> Weigh:
+    """Edges by parameter name; what is absent is dense."""
+
+    def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
+        if site.name is not None and site.name in edges:
+            return edges[site.name][site.rows].to(counts.device)
+        return dense(site, counts, spread)
+
+    return weigh

@@ -74,6 +74,8 @@ class PathTracer(TorchFunctionMode):
         self.note = note
         self.graph = Graph()
         self.switch = Switch()
+        self.takes_maxima = False
+        self.largest_exponent = 0
         self.fingerprint = Fingerprint()
         self.sites: list[Site] = []
         self.sources: list[Tensor] = []
@@ -122,6 +124,7 @@ class PathTracer(TorchFunctionMode):
         device = signal.counts.device
         blank = self._blank.setdefault(device, torch.zeros((), dtype=self.dtype, device=device))
         handle = blank.expand(signal.shape)
+        self.largest_exponent = max(self.largest_exponent, signal.exponent)
         self._signals[handle] = signal
         return handle
 

@@ -82,7 +82,7 @@ def maximum(
     kernel, step, border, spacing = _real(call, call.folded(signal), *options)
 
     def pool(counts: Tensor) -> Tensor:
-        if call.semantics.maximum == "max":
+        if call.picks_largest():
             made: Tensor = call.function(counts, kernel, step, border, spacing, ceil_mode)
             return made
         if all(d == 1 for d in spacing):
@@ -107,7 +107,7 @@ def adaptive_maximum(
     call: Call, input: Tensor, output_size: Any, return_indices: bool = False
 ) -> Tensor | tuple[Tensor, Tensor]:
     """A window's paths add up, or the largest count wins if the semantics says so."""
-    made = _adaptive(call, input, output_size, largest=call.semantics.maximum == "max", mean=False)
+    made = _adaptive(call, input, output_size, largest=call.picks_largest(), mean=False)
     return (made, call.unusable(made, _INDICES)) if return_indices else made
 
 
@@ -115,7 +115,7 @@ def adaptive_maximum(
 def extreme(call: Call, input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Max pooling over whole axes."""
     signal = call.signal(input)
-    reduce = Tensor.amax if call.semantics.maximum == "max" else Tensor.sum
+    reduce = Tensor.amax if call.picks_largest() else Tensor.sum
     return call.summed(signal, lambda counts: reduce(counts, dim, keepdim), call.shape_of(input, dim, keepdim))
 
 

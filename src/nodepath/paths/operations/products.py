@@ -54,6 +54,8 @@ def product(call: Call, input: Any, other: Any, **_: Any) -> Tensor:
         shape = broadcast_shapes(left.shape, right.shape)  # type: ignore[no-untyped-call]
         return call.attention(call.fit(both, shape), shape, call.fit(both, shape))
     if left.counts is right.counts and left.shape == right.shape:
+        if call.tracer.resolution == "outline":
+            call.tracer.switch.used = True  # two parts of one activation look the same there
         return call.keep(input if left.role <= right.role else other, shares_memory=False)  # a function of each element
     if left.role == right.role:
         raise call.unknown(UNDECLARED)
