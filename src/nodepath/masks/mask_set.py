@@ -13,13 +13,14 @@ from torch.optim import Optimizer
 
 from nodepath.masks import files
 from nodepath.masks.bits import digest, pack
+from nodepath.masks.count import count_true
 from nodepath.masks.entry import LayerCount, fraction_removed, to_mask
 from nodepath.masks.hold import hold, zero_
 from nodepath.masks.match import check_same_entries
 from nodepath.masks.metadata import JSON, to_text
 from nodepath.masks.overlap import Overlap, overlap
 
-__all__ = ["MaskSet"]
+__all__ = ["MaskSet", "borrowed"]
 
 
 class MaskSet(Mapping[str, Tensor]):
@@ -81,10 +82,7 @@ class MaskSet(Mapping[str, Tensor]):
     def layers(self) -> Mapping[str, LayerCount]:
         """Parameter name -> shape, kept, total, sparsity; read-only, in the order of the entries."""
         return MappingProxyType(
-            {
-                name: LayerCount(tuple(mask.shape), int(torch.count_nonzero(mask)), mask.numel())
-                for name, mask in self._masks.items()
-            }
+            {name: LayerCount(tuple(mask.shape), count_true(mask), mask.numel()) for name, mask in self._masks.items()}
         )
 
     @property
@@ -238,3 +236,8 @@ class MaskSet(Mapping[str, Tensor]):
         """
         masks, metadata = files.read(path)
         return cls._adopt(masks, to_text(metadata))
+
+
+def borrowed(masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Masks without the copies that a mask set hands out, to be read and never written into."""
+    return MappingProxyType(masks._masks) if isinstance(masks, MaskSet) else masks

@@ -1,6 +1,7 @@
-"""What a forward pass did, in a few bytes: the same steps in the same order give the same counts."""
+"""What a forward pass did: the same steps in the same order give the same counts."""
 
 import hashlib
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -10,19 +11,19 @@ __all__ = ["Fingerprint", "digest"]
 
 
 class Fingerprint:
-    """A hash of all that decides about counts: functions and their arguments, in order."""
+    """All that decides about counts: functions and their arguments, in order."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._steps: list[Hashable] = []
 
     def add(self, *values: Any) -> None:
-        """Take in some values that have a repr of their own; tensors as their `digest`."""
-        self._hash.update(repr(values).encode())
+        """Take in some values; tensors as their `digest`."""
+        self._steps.append(tuple(map(_hashable, values)))
 
     @property
-    def digest(self) -> bytes:
-        """The hash so far."""
-        return self._hash.digest()
+    def key(self) -> Hashable:
+        """All so far, to be compared."""
+        return tuple(self._steps)
 
 
 def digest(constant: Tensor) -> tuple[Any, ...]:
@@ -32,3 +33,11 @@ def digest(constant: Tensor) -> tuple[Any, ...]:
         return about
     held = constant.detach().cpu().clone(memory_format=torch.contiguous_format).flatten().view(torch.uint8).numpy()
     return *about, hashlib.blake2b(held.data, digest_size=16).digest()
+
+
+def _hashable(value: Any) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:  # a slice, before Python 3.12; a dict, or a tuple that holds one
+        return repr(value)
+    return value  # type: ignore[no-any-return]

@@ -3,17 +3,21 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from nodepath.errors import NonFiniteError
 from nodepath.paths.geometry import Geometry
+from nodepath.paths.layer import by_channel_in, by_channel_out, by_weight
 from nodepath.paths.network import Arrival, Network, log2
 from nodepath.paths.semantics import EXACT, Semantics
 from nodepath.paths.site import Part, Site, given
 
 __all__ = ["Flow", "Shares", "flow"]
+
+Key = TypeVar("Key", str, Part)
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,12 @@ class Shares:
         if site.name is None:
             return pulled
         layer = self.network.layers[site.name]
-        rows = slice(None) if layer.transposed else site.rows
-        if site.name not in self.outputs:
-            self.outputs[site.name] = slope.new_zeros(layer.outputs)
-        self.outputs[site.name][rows] += geometry.dot(made, slope)
+        passed = geometry.dot(made, slope)
+        if site.name not in self.outputs and len(passed) == layer.outputs:
+            self.outputs[site.name] = passed
+        else:
+            outputs = self.outputs.setdefault(site.name, slope.new_zeros(layer.outputs))
+            outputs[slice(None) if layer.transposed else site.rows] += passed
         part = site.name, site.first_row
         through = geometry.dot(counts, pulled)
         self.inputs[part] = self.inputs[part] + through if part in self.inputs else through
@@ -78,22 +84,38 @@ class Shares:
             NonFiniteError: Counts within one tensor differ by more than its number range; names the layer.
         """
         total = arrival.counts.detach()
-        none, layers = total.new_zeros(()), self.network.layers.items()
-        outputs = {name: none.expand(layer.outputs) for name, layer in layers}
-        inputs = {(name, row): none.expand(layer.inputs) for name, layer in layers for row in layer.first_rows}
-        weights = {name: none.expand(layer.shape) for name, layer in layers} if self.with_weights else {}
         if total.item() == 0.0:
-            return Flow(-math.inf, outputs, inputs, weights, tuple(map(torch.zeros_like, slopes)))
-        for empty, found in ((outputs, self.outputs), (inputs, self.inputs), (weights, self.weights)):
-            for key, share in found.items():
-                empty[key] = share / total  # type: ignore[index]
-                if not math.isfinite(empty[key].sum().item()):  # type: ignore[index]
-                    name = key if isinstance(key, str) else key[0]
-                    raise NonFiniteError(
-                        f"the counts of the channels before '{name}' differ by more than a factor of 2**1000, which "
-                        "one exponent a tensor cannot hold; look at the reachability alone (nodepath.effective)"
-                    )
-        return Flow(log2(arrival), outputs, inputs, weights, tuple(slope / total for slope in slopes))
+            return self._all(-math.inf, {}, {}, {}, tuple(map(torch.zeros_like, slopes)))
+        outputs, inputs = _shares(self.outputs, total), _shares(self.inputs, total)
+        for name, share in (*outputs.items(), *((part[0], share) for part, share in inputs.items())):
+            if not math.isfinite(share.sum().item()):
+                raise NonFiniteError(
+                    f"the counts of the channels before '{name}' differ by more than a factor of 2**1000, which one "
+                    "exponent a tensor cannot hold; look at the reachability alone (nodepath.effective)"
+                )
+        weights = _shares(self.weights, total)
+        return self._all(log2(arrival), outputs, inputs, weights, tuple(slope / total for slope in slopes))
+
+    def _all(
+        self,
+        log2_paths: float,
+        outputs: dict[str, Tensor],
+        inputs: dict[Part, Tensor],
+        weights: dict[str, Tensor],
+        sources: tuple[Tensor, ...],
+    ) -> Flow:
+        layers, none = self.network.layers, torch.zeros((), dtype=sources[0].dtype, device=self.network.device)
+        return Flow(
+            log2_paths,
+            by_channel_out(layers, outputs, none),
+            by_channel_in(layers, inputs, none),
+            by_weight(layers, weights, none) if self.with_weights else {},
+            sources,
+        )
+
+
+def _shares(passed: dict[Key, Tensor], total: Tensor) -> dict[Key, Tensor]:
+    return {key: number / total for key, number in passed.items()}
 
 
 @torch.inference_mode(mode=False)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -12,8 +13,8 @@ from nodepath.paths.scratch import converted
 
 __all__ = ["Geometry"]
 
-_PIECE = 1 << 17
-"""So many entries of a matrix are converted at once: they stay in the cache."""
+_PIECE = 1 << 19
+"""So many entries of a matrix are converted at once: few enough for the caches, and enough for several threads."""
 
 
 @dataclass(frozen=True)
@@ -58,45 +59,20 @@ class Geometry:
 
     def output_shape(self, shape: Sequence[int]) -> torch.Size:
         """Of the activation after the layer."""
-        if self.linear:
-            return torch.Size([*shape[:-1], self.outputs])
-        options = zip(self.shape[2:], self.stride, self.padding, self.dilation, self.output_padding, strict=True)
-        sides = []
-        for size, (kernel, stride, padding, dilation, extra) in zip(shape[2:], options, strict=True):
-            reach = dilation * (kernel - 1)
-            if self.transposed:
-                sides.append((size - 1) * stride - 2 * padding + reach + extra + 1)
-            else:
-                sides.append((size + 2 * padding - reach - 1) // stride + 1)
-        return torch.Size([shape[0], self.outputs, *sides])
+        return torch.Size([*shape[:-1], self.outputs]) if self.linear else _output_shape(self, tuple(shape))
 
     def positions(self, shape: Sequence[int]) -> int:
         """At how many places each weight is used on an input of this shape."""
         made = shape if self.transposed else self.output_shape(shape)
         return math.prod(made) // made[self.axis]
 
-    def folded(self, folded: Sequence[bool]) -> "Geometry":
+    def folded(self, folded: tuple[bool, ...]) -> "Geometry":
         """The layer on activations some of whose spatial axes have length 1, where a kernel's cells are parallel edges.
 
         Args:
             folded: Of each axis of the input.
         """
-        if self.linear or not any(folded[2:]):
-            return self
-
-        def on_real_axes(values: tuple[int, ...], trivial: int) -> tuple[int, ...]:
-            return tuple(trivial if fold else value for value, fold in zip(values, folded[2:], strict=True))
-
-        return replace(
-            self,
-            shape=(*self.shape[:2], *on_real_axes(self.shape[2:], 1)),
-            stride=on_real_axes(self.stride, 1),
-            padding=on_real_axes(self.padding, 0),
-            dilation=on_real_axes(self.dilation, 1),
-            output_padding=on_real_axes(self.output_padding, 0),
-            parallel=tuple(axis for axis, fold in enumerate(folded) if axis >= 2 and fold),
-            multiplicity=math.prod(size for size, fold in zip(self.shape[2:], folded[2:], strict=True) if fold),
-        )
+        return self if self.linear or not any(folded[2:]) else _folded(self, folded)
 
     def spread(self, counts: Tensor, edges: Tensor | None) -> Tensor:
         """Send counts through edges; None: through all."""
@@ -200,14 +176,49 @@ class Geometry:
         return grouped.unsqueeze(2).expand(-1, -1, each, *grouped.shape[2:]).flatten(1, 2)
 
 
+@lru_cache(maxsize=4096)
+def _output_shape(geometry: Geometry, shape: tuple[int, ...]) -> torch.Size:
+    options = zip(
+        geometry.shape[2:], geometry.stride, geometry.padding, geometry.dilation, geometry.output_padding, strict=True
+    )
+    sides = []
+    for size, (kernel, stride, padding, dilation, extra) in zip(shape[2:], options, strict=True):
+        reach = dilation * (kernel - 1)
+        if geometry.transposed:
+            sides.append((size - 1) * stride - 2 * padding + reach + extra + 1)
+        else:
+            sides.append((size + 2 * padding - reach - 1) // stride + 1)
+    return torch.Size([shape[0], geometry.outputs, *sides])
+
+
+@lru_cache(maxsize=4096)
+def _folded(geometry: Geometry, folded: tuple[bool, ...]) -> Geometry:
+    def on_real_axes(values: tuple[int, ...], trivial: int) -> tuple[int, ...]:
+        return tuple(trivial if fold else value for value, fold in zip(values, folded[2:], strict=True))
+
+    return replace(
+        geometry,
+        shape=(*geometry.shape[:2], *on_real_axes(geometry.shape[2:], 1)),
+        stride=on_real_axes(geometry.stride, 1),
+        padding=on_real_axes(geometry.padding, 0),
+        dilation=on_real_axes(geometry.dilation, 1),
+        output_padding=on_real_axes(geometry.output_padding, 0),
+        parallel=tuple(axis for axis, fold in enumerate(folded) if axis >= 2 and fold),
+        multiplicity=math.prod(size for size, fold in zip(geometry.shape[2:], folded[2:], strict=True) if fold),
+    )
+
+
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:
     """A matrix of any type times a vector, read in pieces: no copy of it in floating point is ever made."""
-    return torch.cat([torch.mv(converted(piece, vector.dtype), vector) for piece in _pieces(matrix)])
+    parts = [torch.mv(converted(piece, vector.dtype), vector) for piece in _pieces(matrix)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _transposed_times(matrix: Tensor, vector: Tensor) -> Tensor:
     """The transpose of a matrix of any type times a vector, read in pieces."""
     pieces = _pieces(matrix)
+    if len(pieces) == 1:
+        return torch.mv(converted(matrix, vector.dtype).T, vector)
     total = vector.new_zeros(matrix.shape[1])
     for piece, part in zip(pieces, torch.split(vector, [len(piece) for piece in pieces]), strict=True):
         total.addmv_(converted(piece, vector.dtype).T, part)
@@ -215,4 +226,4 @@ def _transposed_times(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 def _pieces(matrix: Tensor) -> Sequence[Tensor]:
-    return torch.split(matrix, max(1, _PIECE // matrix.shape[1]))
+    return (matrix,) if matrix.numel() <= _PIECE else torch.split(matrix, max(1, _PIECE // matrix.shape[1]))

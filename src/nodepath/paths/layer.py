@@ -1,12 +1,17 @@
 """What a prunable weight connects."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-__all__ = ["Layer"]
+from nodepath.masks import count_true
+from nodepath.paths.site import Part
+
+__all__ = ["Layer", "by_channel_in", "by_channel_out", "by_weight"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,15 @@ class Layer:
     positions: tuple[int, ...]
     shortcut: bool
 
-    @property
+    @cached_property
     def first_rows(self) -> tuple[int, ...]:
         """The first row of each part."""
         return tuple(sum(self.rows[:i]) for i in range(len(self.rows)))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What each part is called."""
+        return tuple((self.name, row) for row in self.first_rows)
 
     @property
     def size(self) -> int:
@@ -58,21 +68,31 @@ class Layer:
         """Number of weights in one kernel; 1 for a Linear."""
         return math.prod(self.shape[2:])
 
-    def macs(self, kept: Tensor) -> int:
-        """Multiply-adds of one sample that the kept weights take.
+    def kept(self, mask: Tensor) -> tuple[int, ...]:
+        """How many weights of each part a mask keeps.
 
         Args:
-            kept: Bool, of the weight's shape.
+            mask: Bool, of the weight's shape.
         """
-        return sum(
-            int(part.count_nonzero()) * n
-            for part, n in zip(torch.split(kept, list(self.rows)), self.positions, strict=True)
-        )
+        return tuple(map(count_true, torch.split(mask, list(self.rows)))) if len(self.rows) > 1 else (count_true(mask),)
+
+    def macs(self, kept: tuple[int, ...]) -> int:
+        """Multiply-adds of one sample.
+
+        Args:
+            kept: How many weights of each part there are.
+        """
+        return sum(count * n for count, n in zip(kept, self.positions, strict=True))
+
+    @property
+    def dense_kept(self) -> tuple[int, ...]:
+        """How many weights each part has."""
+        return tuple(self.size // self.shape[0] * rows for rows in self.rows)
 
     @property
     def dense_macs(self) -> int:
         """Multiply-adds of one sample that all weights take."""
-        return self.size // self.shape[0] * sum(r * n for r, n in zip(self.rows, self.positions, strict=True))
+        return self.macs(self.dense_kept)
 
     def kernels(self, values: Tensor) -> Tensor:
         """View one value a weight as (groups, out / groups, in / groups, cells)."""
@@ -85,3 +105,22 @@ class Layer:
     def weights(self, kernels: Tensor) -> Tensor:
         """The inverse of `kernels`."""
         return (kernels.transpose(1, 2) if self.transposed else kernels).reshape(self.shape)
+
+
+def by_weight(layers: Mapping[str, Layer], found: Mapping[str, Tensor], none: Tensor) -> dict[str, Tensor]:
+    """One value a weight for all layers in order: what was found, and `none`, a scalar, for the others."""
+    return {name: found[name] if name in found else none.expand(layer.shape) for name, layer in layers.items()}
+
+
+def by_channel_out(layers: Mapping[str, Layer], found: Mapping[str, Tensor], none: Tensor) -> dict[str, Tensor]:
+    """The same of one value an output channel."""
+    return {name: found[name] if name in found else none.expand(layer.outputs) for name, layer in layers.items()}
+
+
+def by_channel_in(layers: Mapping[str, Layer], found: Mapping[Part, Tensor], none: Tensor) -> dict[Part, Tensor]:
+    """The same of one value an input channel of each part."""
+    return {
+        part: found[part] if part in found else none.expand(layer.inputs)
+        for layer in layers.values()
+        for part in layer.parts
+    }

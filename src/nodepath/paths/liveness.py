@@ -30,6 +30,9 @@ def live_edges(geometry: Geometry, counts: Tensor, slope: Tensor, edges: Tensor 
     """
     if geometry.groups > 1 or geometry.transposed:
         return _kept(geometry.touch(_positive(slope), _positive(counts)) > 0.5, edges)
+    if geometry.is_matrix(counts):
+        one = torch.ones([1] * len(geometry.shape), dtype=torch.bool, device=counts.device)
+        return _between(one, slope.flatten() > 0, counts.flatten() > 0, edges)
     some_reached, all_reached = _some_and_all(counts, geometry.axis)
     some_wanted, all_wanted = _some_and_all(slope, geometry.axis)
     sources = (some_reached & ~all_reached).nonzero().flatten()
@@ -59,7 +62,7 @@ def _touched(geometry: Geometry, slope: Tensor, counts: Tensor) -> Tensor:
 
 def _between(cells: Tensor, wanted: Tensor, reached: Tensor, edges: Tensor | None) -> Tensor:
     """Edges of the cells between all wanted outputs and all reached inputs."""
-    if edges is None or not bool(cells.all()):
+    if edges is None or (cells.numel() > 1 and not bool(cells.all())):
         return _kept(cells & _column(wanted, cells) & _row(reached, cells), edges)
     rows, live = edges.flatten(1), edges
     if not bool(reached.all()):
@@ -76,9 +79,6 @@ def _kept(live: Tensor, edges: Tensor | None) -> Tensor:
 
 def _some_and_all(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Which channels are positive somewhere, and which everywhere."""
-    if values.numel() == values.shape[axis]:
-        some = values.flatten() > 0
-        return some, some
     others = [other for other in range(values.ndim) if other != axis % values.ndim]
     return values.amax(others) > 0, values.amin(others) > 0
 

@@ -1,38 +1,37 @@
 """Tensors in what functions take and models return: lists, tuples, mappings, dataclasses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from types import NoneType
 from typing import Any
 
-from torch import Size, Tensor
+from torch import Size, Tensor, dtype
 
-_PLAIN = (int, float, str, slice)
+PLAIN = {bool, int, float, str, Size, dtype, NoneType}
+"""What holds no tensors, and can be hashed."""
 
-__all__ = ["replace_tensors", "tensors_in"]
+__all__ = ["PLAIN", "replace_tensors", "tensors_in"]
 
 
 def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in a value, in order."""
     found: list[Tensor] = []
-    _gather(value, found)
+    _gather((value,), found)
     return found
 
 
-def _gather(value: Any, found: list[Tensor]) -> None:
-    if isinstance(value, Tensor):
-        found.append(value)
-    elif isinstance(value, list | tuple):
-        if type(value) is not Size:
-            for each in value:
-                _gather(each, found)
-    elif value is None or isinstance(value, _PLAIN):
-        return
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            _gather(each, found)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for part in fields(value):
-            _gather(getattr(value, part.name), found)
+def _gather(values: Iterable[Any], found: list[Tensor]) -> None:
+    for value in values:
+        if type(value) in PLAIN:
+            continue
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            _gather(value, found)
+        elif isinstance(value, Mapping):
+            _gather(value.values(), found)
+        elif is_dataclass(value) and not isinstance(value, type):
+            _gather((getattr(value, part.name) for part in fields(value)), found)
 
 
 def replace_tensors(value: Any, swap: Callable[[Tensor], Any]) -> Any:

@@ -2,11 +2,10 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Hashable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal, get_args
 from weakref import WeakKeyDictionary
 
@@ -19,27 +18,26 @@ from nodepath.errors import (
     InputMismatchError,
     NodepathError,
     NoPathError,
-    NothingPrunableError,
     UnknownOperationError,
 )
 from nodepath.masks import unwrap
 from nodepath.paths.example import Example, ExampleInput
-from nodepath.paths.graph import projection_shortcuts
 from nodepath.paths.guard import Repeat, evaluating
 from nodepath.paths.layer import Layer
 from nodepath.paths.nested import tensors_in
+from nodepath.paths.reading import Reading
 from nodepath.paths.scratch import scratch
 from nodepath.paths.semantics import EXACT, REACH, Semantics
 from nodepath.paths.signal import Role
-from nodepath.paths.site import Note, Site, Weigh, dense
-from nodepath.paths.tracer import Grain, PathTracer
+from nodepath.paths.site import Note, Weigh, dense
+from nodepath.paths.tracer import Grain, PathTracer, SteeringError
 from nodepath.paths.where import running_module
 
 __all__ = ["Arrival", "Network", "Resolution"]
 
 Resolution = Literal["pixel", "channel"]
 
-_DENSE: MutableMapping[nn.Module, dict[tuple[bytes, Semantics, str], float]] = WeakKeyDictionary()
+_DENSE: MutableMapping[nn.Module, dict[tuple[Hashable, Semantics, str], float]] = WeakKeyDictionary()
 """log2 of dense path counts; a model that takes other steps has another fingerprint."""
 
 
@@ -90,13 +88,10 @@ class Network:
             outputs of another, one is used; else (tokens first, no batch axis) all.
         resolution: "pixel": each element of an activation counts paths of its own. "channel": each channel does;
             other axes are folded, and the cells of a kernel are parallel edges.
+        read: Read the graph at once, in a walk of its own; else `send_plainly` may do so on its way, and whatever asks.
 
     Attributes:
-        layers: Parameter name -> layer, in the order of first use.
-        steers: Whether products of activations steer paths in it.
-        takes_maxima: Whether it takes maxima over windows.
-        unused: Weights of Linear and convolution layers that the forward pass never uses, or on constants alone.
-        tied: Linear weights that an embedding owns; they are not prunable.
+        parameters: The model's own, by name.
 
     Raises:
         NothingPrunableError: The forward pass uses no Linear or convolution weight.
@@ -106,12 +101,12 @@ class Network:
         UnknownOperationError: An operation whose effect on paths nobody has declared.
     """
 
-    def __init__(self, model: nn.Module, x: ExampleInput, resolution: str = "pixel") -> None:
+    def __init__(self, model: nn.Module, x: ExampleInput, resolution: str = "pixel", *, read: bool = True) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         self.resolution = resolution_named(resolution)
         self.model = unwrap(model)
-        parameters = dict(self.model.named_parameters())
+        self.parameters = parameters = dict(self.model.named_parameters())
         for name, parameter in parameters.items():
             if is_lazy(parameter):
                 raise InputMismatchError(f"parameter '{name}' has no shape yet; run the model once on an example input")
@@ -119,23 +114,58 @@ class Network:
         self.example = Example.of(x).to(self.device)
         embedded = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
-        self._tied = {id(p): name for name, p in parameters.items() if id(p) in embedded}
-        self.steers = True  # until it is known
+        self._embedded = {id(p): name for name, p in parameters.items() if id(p) in embedded}
+        self._reading: Reading | None = None
         self._repeat: Repeat | None = None  # while the model is at rest
-        with torch.no_grad():
-            if self.example.rows > 1 and self._rows_are_samples():
-                self.example = self.example.first(1)
-            self._outline = self.send(REACH, dense, resolution="outline").tracer
-        self.steers = self._outline.switch.used
-        self.takes_maxima = self._outline.takes_maxima
-        self.layers = _layers(self._outline)
-        self.tied = frozenset(self._tied[id(s.weight)] for s in self._outline.sites if id(s.weight) in self._tied)
-        self.unused = _unused(self.model, self.layers, self.tied)
-        if not self.layers:
-            raise NothingPrunableError(
-                f"{type(self.model).__name__} has nothing to prune: its forward pass uses no Linear or convolution "
-                "weight; check that the example input takes the way of real data"
-            )
+        if self.example.rows > 1:
+            with torch.no_grad():
+                if self._rows_are_samples():
+                    self.example = self.example.first(1)
+        if read:
+            self.read()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the graph is known."""
+        return self._reading is not None
+
+    def read(self) -> Reading:
+        """The model as a graph, read in a walk through its outline if no other walk did."""
+        if self._reading is None:
+            with torch.no_grad():
+                walk = self.send(REACH, dense, resolution="outline").tracer
+            self._reading = Reading(self.model, walk, self._embedded)
+        return self._reading
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """Parameter name -> layer, in the order of first use."""
+        return self.read().layers
+
+    @property
+    def steers(self) -> bool:
+        """Whether products of activations steer paths in it."""
+        return self.read().steers
+
+    @property
+    def takes_maxima(self) -> bool:
+        """Whether it takes maxima over windows."""
+        return self.read().takes_maxima
+
+    @property
+    def tied(self) -> frozenset[str]:
+        """Linear weights that an embedding owns; they are not prunable."""
+        return self.read().tied
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Weights of Linear and convolution layers that the forward pass never uses, or on constants alone."""
+        return self.read().unused
+
+    @property
+    def input_axes(self) -> tuple[int | None, ...]:
+        """Of each input, the axis whose entries are its channels; None: each unit is one."""
+        return self.read().input_axes
 
     def dense_log2_paths(self, semantics: Semantics = EXACT) -> float:
         """Log2 of the number of paths with all weights; -inf for none.
@@ -144,7 +174,7 @@ class Network:
         same model whose forward pass takes the same steps was asked before.
         """
         known = _DENSE.setdefault(self.model, {})
-        key = (self._outline.fingerprint.digest, semantics, self.resolution)
+        key = (self.read().fingerprint.key, semantics, self.resolution)
         if key not in known:
             with torch.no_grad():
                 known[key] = log2(self.send(semantics, dense))
@@ -155,28 +185,9 @@ class Network:
         """Number of prunable weights."""
         return sum(layer.size for layer in self.layers.values())
 
-    @cached_property
-    def input_axes(self) -> tuple[int | None, ...]:
-        """Of each input, the axis whose entries are its channels; None: each unit is one.
-
-        Image channels for convolutions and for a Linear that reads patches of an image, features for one that reads
-        them on an axis of their own, and each unit where the first prunable layer reads a flattened input.
-        """
-        dims = [len(shape) for shape in self._outline.source_shapes]
-        found: list[set[int | None]] = [set() for _ in dims]
-        for site in self._outline.sites:
-            for number, axis in site.reads if site.name is not None else ():
-                axis_of_channels = 1 if axis is None and site.positions > 1 and dims[number] > 3 else axis
-                found[number].add(axis_of_channels)
-        return tuple(
-            axes.pop() if len(axes) == 1 else None if axes else 1 if number > 3 else number - 1
-            for axes, number in zip(found, dims, strict=True)
-        )
-
     def weights(self) -> dict[str, Tensor]:
         """The prunable parameters themselves, detached."""
-        parameters = dict(self.model.named_parameters())
-        return {name: parameters[name].detach() for name in self.layers}
+        return {name: self.parameters[name].detach() for name in self.layers}
 
     def send(
         self,
@@ -186,6 +197,7 @@ class Network:
         resolution: Grain | None = None,
         example: Example | None = None,
         row: int | None = None,
+        plainly: bool = False,
     ) -> Arrival:
         """One forward pass of path counts.
 
@@ -196,12 +208,14 @@ class Network:
             resolution: Another than the network's.
             example: Another than the network's.
             row: Paths begin in this row of each input alone; None: in all.
+            plainly: See `send_plainly`.
         """
         resolution = resolution or self.resolution
+        unread = self._reading is None
         given = example or self.example
         sources = given.sources()
         dtype = sources[0].dtype if sources else torch.get_default_dtype()
-        channels = self.input_axes if resolution == "channel" else ()
+        channels = self.input_axes if resolution == "channel" and not unread else None
         with self.at_rest() as repeat, repeat():
             tracer = PathTracer(
                 self.model,
@@ -213,7 +227,8 @@ class Network:
                 channels=channels,
                 note=note,
                 row=row,
-                steers=self.steers,
+                steers=not plainly if unread else self.steers,
+                reads=unread,
             )
             swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
             swap |= {id(x): tracer.index(x) for x in given.indices()}
@@ -242,6 +257,22 @@ class Network:
             for signal in carrying:
                 total = total + signal.counts.sum() * 2.0 ** max(signal.exponent - exponent, -1100)
         return Arrival(total, exponent, tuple(tracer.sources), tuple(s.counts for s in carrying), tracer)
+
+    def send_plainly(self, semantics: Semantics, weigh: Weigh, note: Note | None = None) -> Arrival | None:
+        """As `send`, through a network in which nothing steers; None if something does.
+
+        A network that is not read yet is so on the way, and None if its channels lie on another axis than is usual.
+        """
+        if self._reading is not None:
+            return None if self.steers else self.send(semantics, weigh, note)
+        try:
+            arrival = self.send(semantics, weigh, note, plainly=True)
+        except SteeringError:
+            return None
+        if arrival.tracer.switch.used:
+            return None
+        self._reading = Reading(self.model, arrival.tracer, self._embedded)
+        return arrival if self.resolution == "pixel" or self._reading.usual else None
 
     @contextmanager
     def at_rest(self) -> Iterator[Repeat]:
@@ -300,7 +331,7 @@ def explaining(model: nn.Module) -> Iterator[None]:
     """Turn the model's own error into one that says which layer refused the example input."""
     try:
         yield
-    except NodepathError:
+    except (NodepathError, SteeringError):
         raise
     except Exception as error:
         traceback = error.__traceback__
@@ -312,35 +343,3 @@ def explaining(model: nn.Module) -> Iterator[None]:
             f"the model does not run on the example input: {where} raised {type(error).__name__}: {line}; "
             "pass an input of the shape that the model takes, batch first"
         ) from error
-
-
-def _layers(tracer: PathTracer) -> dict[str, Layer]:
-    shortcuts = projection_shortcuts(tracer.graph)
-    by_name: dict[str, list[Site]] = {}
-    for site in tracer.sites:
-        if site.name is not None:
-            by_name.setdefault(site.name, []).append(site)
-    layers = {}
-    for name, sites in by_name.items():
-        shape, geometry = tracer.shape_of(name), sites[0].geometry
-        starts = sorted({0, *(site.first_row for site in sites)})
-        layers[name] = Layer(
-            name=name,
-            shape=shape,
-            groups=geometry.groups,
-            transposed=geometry.transposed,
-            linear=geometry.linear,
-            rows=tuple(end - start for start, end in pairwise([*starts, shape[0]])),
-            positions=tuple(sum(s.positions for s in sites if start in s.row_range) for start in starts),
-            shortcut=name in shortcuts,
-        )
-    return layers
-
-
-def _unused(model: nn.Module, layers: Mapping[str, Layer], tied: frozenset[str]) -> tuple[str, ...]:
-    kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    owned = {id(m.weight) for m in model.modules() if isinstance(m, kinds)}
-    for module in model.modules():
-        if isinstance(module, nn.MultiheadAttention):
-            owned |= {id(w) for w in module.parameters(recurse=False) if w.ndim == 2}
-    return tuple(n for n, p in model.named_parameters() if id(p) in owned and n not in layers and n not in tied)

@@ -66,8 +66,7 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
         if convention == "paper" and layer.shortcut:
             continue
         if convention == "paper":
-            for row in layer.first_rows:
-                part = name, row
+            for part in layer.parts:
                 yield NodeGroup(name, reach.inputs[part], paths.inputs[part], flow.inputs[part])
         if convention == "exact" or layer.linear:
             sizes = list(layer.rows) if len(layer.rows) > 1 else [layer.outputs]

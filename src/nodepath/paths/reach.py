@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.geometry import Geometry
+from nodepath.paths.layer import by_channel_in, by_channel_out, by_weight
 from nodepath.paths.liveness import live_edges
 from nodepath.paths.network import Network, Resolution
 from nodepath.paths.semantics import REACH
@@ -166,11 +167,10 @@ def completed(network: Network, found: Reach, slopes: tuple[Tensor, ...]) -> Rea
         found: What came back to some of them.
         slopes: Positive where an element of an input lives.
     """
-    none = torch.zeros((), dtype=torch.bool, device=network.device)
-    weights, outputs, inputs = {}, {}, {}
-    for name, layer in network.layers.items():
-        weights[name] = found.weights.get(name, none.expand(layer.shape))
-        outputs[name] = found.outputs.get(name, none.expand(layer.outputs))
-        for first_row in layer.first_rows:
-            inputs[name, first_row] = found.inputs.get((name, first_row), none.expand(layer.inputs))
-    return Reach(weights, outputs, inputs, tuple(slope > 0 for slope in slopes))
+    layers, none = network.layers, torch.zeros((), dtype=torch.bool, device=network.device)
+    return Reach(
+        by_weight(layers, found.weights, none),
+        by_channel_out(layers, found.outputs, none),
+        by_channel_in(layers, found.inputs, none),
+        tuple(slope > 0 for slope in slopes),
+    )

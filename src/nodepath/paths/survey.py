@@ -41,7 +41,7 @@ def survey(network: Network, masks: Mapping[str, Tensor], semantics: Semantics =
     """
     whole = semantics.average == "sum" and (semantics.maximum == "sum" or not network.takes_maxima)
     # other devices convolve by Fourier transforms as well, which leave noise where nothing arrives, or have no float64
-    if whole and not network.steers and network.device.type == "cpu":
+    if whole and network.device.type == "cpu":
         found = _at_once(network, masks, semantics)
         if found is not None:
             return found
@@ -53,7 +53,7 @@ class _Survey:
     """Takes down shares of channels and live weights."""
 
     def __init__(self, network: Network) -> None:
-        self.layers = network.layers
+        self.network = network
         self.shares = Shares(network, weights=False)
         self.live: dict[str, Tensor] = {}
 
@@ -61,16 +61,16 @@ class _Survey:
         self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
     ) -> Tensor:
         if site.name is not None:
-            add_live(self.live, site, live_edges(geometry, counts, slope, edges), self.layers[site.name].shape)
+            add_live(self.live, site, live_edges(geometry, counts, slope, edges), self.network.layers[site.name].shape)
         return self.shares(site, geometry, edges, counts, made, slope)
 
 
 def _at_once(network: Network, masks: Mapping[str, Tensor], semantics: Semantics) -> tuple[Reach, Flow] | None:
-    """Both from one walk; None if the number range is too short for it."""
+    """Both from one walk; None if something steers, or the number range is too short."""
     note = _Survey(network)
     with network.at_rest(), torch.enable_grad():
-        arrival = network.send(semantics, given(masks), note)
-        if arrival.tracer.largest_exponent > _SAFE_EXPONENT:
+        arrival = network.send_plainly(semantics, given(masks), note)
+        if arrival is None or arrival.tracer.largest_exponent > _SAFE_EXPONENT:
             return None
         slopes = arrival.slopes()
         try:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nodepath.errors import ArgumentError
 
-__all__ = ["Rule", "begins_paths", "reads_constants", "register", "rule_for"]
+__all__ = ["Rule", "begins_paths", "is_plain", "reads_constants", "register", "rule_for"]
 
 Rule = Callable[..., Any]
 """Called as `rule(call, *args, **kwargs)` with the arguments of the torch function; see `call.Call`."""
@@ -19,6 +19,7 @@ R = TypeVar("R", bound=Rule)
 _RULES: dict[Any, Rule] = {}
 _BEGINNINGS: dict[Any, Literal["before", "after"]] = {}
 _BLIND: set[Any] = set()
+_PLAIN: set[Any] = set()
 _OPERATORS = set("abs add and div eq floordiv ge getitem gt invert le lt matmul mul ne neg or pow sub truediv".split())
 _NAMESPACES = (torch, Tensor, F, torch.special)
 
@@ -27,6 +28,7 @@ def register(
     *functions: str | Callable[..., Any],
     begins: Literal["before", "after"] | None = None,
     reads_constants: bool = True,
+    plain: bool = False,
 ) -> Callable[[R], R]:
     """Decorator: declare what torch functions do to paths.
 
@@ -38,6 +40,7 @@ def register(
             elements ("before") or at those of the result ("after").
         reads_constants: What constants among their arguments hold may matter for paths (a mask, an index), and not
             only their shapes.
+        plain: They are run as they are, and the rule is never asked: they return no tensor, and read no values.
 
     Raises:
         ArgumentError: A name that torch does not know, or a function that has a rule already.
@@ -55,6 +58,8 @@ def register(
                     _BEGINNINGS[each] = begins
                 if not reads_constants:
                     _BLIND.add(each)
+                if plain:
+                    _PLAIN.add(each)
         return rule
 
     return file
@@ -79,6 +84,11 @@ def begins_paths(function: Any) -> Literal["before", "after"] | None:
 def reads_constants(function: Any) -> bool:
     """Whether what constants among the function's arguments hold may matter for paths."""
     return function not in _BLIND
+
+
+def is_plain(function: Any) -> bool:
+    """Whether the function is run as it is."""
+    return function in _PLAIN
 
 
 def rule_for(function: Any) -> Rule | None:

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -16,21 +17,30 @@ from nodepath.paths.call import Call
 from nodepath.paths.fingerprint import Fingerprint, digest
 from nodepath.paths.graph import Graph
 from nodepath.paths.known import Known
-from nodepath.paths.nested import tensors_in
+from nodepath.paths.nested import PLAIN, tensors_in
 from nodepath.paths.semantics import Semantics
 from nodepath.paths.signal import Signal, Storage
 from nodepath.paths.site import Note, Site, Weigh
 from nodepath.paths.steering import Switch
-from nodepath.paths.table import begins_paths, reads_constants, rule_for
+from nodepath.paths.table import Rule, begins_paths, is_plain, reads_constants, rule_for
 from nodepath.paths.where import running_module
 
-__all__ = ["Grain", "PathTracer"]
+__all__ = ["Grain", "PathTracer", "SteeringError", "usual_axis"]
 
 Grain = Literal["pixel", "channel", "outline"]
 """Which axes counts have in full: all; those that hold channels; none, which tells the graph and no counts."""
 
 _IN_PLACE = re.compile(r"__i(add|sub|mul|truediv)__|.*[^_]_")
 _SAME_VALUES = {Tensor.to, Tensor.float, Tensor.half, Tensor.bfloat16, Tensor.double, Tensor.contiguous, Tensor.detach}
+
+
+class SteeringError(Exception):
+    """Something steers in a walk that was told that nothing does; never leaves the package."""
+
+
+def usual_axis(dims: int) -> int:
+    """Which axis of an input of so many holds the channels, as far as is known before the graph is."""
+    return 1 if dims > 3 else dims - 1
 
 
 class PathTracer(TorchFunctionMode):
@@ -45,10 +55,12 @@ class PathTracer(TorchFunctionMode):
         weigh: Gives the edges.
         dtype: Of the example input: what the model is told if it asks an activation.
         resolution: Which axes counts have in full.
-        channels: Of each source, the axis of its channels; None: each unit is one. Needed for channels alone.
+        channels: Of each source, the axis of its channels; None: each unit is one. If not given: the usual axes.
         note: Takes down what passes the layers, when the slopes come back.
         row: Paths begin in this row of each input alone; None: in all.
         steers: Whether anything is steered, so that it matters where controls are zero.
+        reads: Whether the fingerprint is taken. A walk that reads and is told that nothing steers ends with a
+            `SteeringError` where something does.
     """
 
     def __init__(
@@ -60,10 +72,11 @@ class PathTracer(TorchFunctionMode):
         dtype: torch.dtype,
         *,
         resolution: Grain = "pixel",
-        channels: tuple[int | None, ...] = (),
+        channels: tuple[int | None, ...] | None = None,
         note: Note | None = None,
         row: int | None = None,
         steers: bool = True,
+        reads: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -83,6 +96,7 @@ class PathTracer(TorchFunctionMode):
         self._channels = channels
         self._row = row
         self.steers = steers
+        self.reads = reads
         self._names = names
         self._with_slopes = torch.is_grad_enabled()
         self._signals: Known[Signal] = Known()
@@ -101,7 +115,7 @@ class PathTracer(TorchFunctionMode):
         if self.resolution == "outline":
             sizes = [1] * len(shape)
         elif self.resolution == "channel":
-            axis = self._channels[len(self.sources)]
+            axis = usual_axis(len(shape)) if self._channels is None else self._channels[len(self.sources)]
             sizes = sizes if axis is None else [size if i == axis % len(sizes) else 1 for i, size in enumerate(sizes)]
         ones = torch.ones(sizes, dtype=self.semantics.dtype(device), device=device)
         if self._row is not None:
@@ -179,6 +193,8 @@ class PathTracer(TorchFunctionMode):
     ) -> Any:
         """Apply the rule of `function` if any argument carries paths, else run it."""
         kwargs = kwargs or {}
+        if is_plain(function):
+            return function(*args, **kwargs)
         rule = rule_for(function)
         begins = begins_paths(function)
         if begins is not None and args and isinstance(args[0], Tensor) and self._indices.get(args[0]):
@@ -187,28 +203,39 @@ class PathTracer(TorchFunctionMode):
                 return self.source(made.shape, made.device)
             if args[0].is_floating_point():
                 args = (self._beginning(args[0]), *args[1:])
-        tensors = list(tensors_in((args, kwargs)))
+        tensors = tensors_in((args, kwargs) if kwargs else args)
         signals = tuple(signal for signal in map(self._signals.get, tensors) if signal is not None)
         call = Call(self, function, signals)
-        if any(self._lies_in_written_memory(tensor) for tensor in tensors):
-            raise call.unknown("reads a constant whose memory an activation was written into through another view")
-        if not signals:
+        why_not = self._why_not(tensors, signals, rule, kwargs)
+        if why_not is not None:
+            raise call.unknown(why_not)
+        if rule is None or not signals:
             return self._untracked(function, tensors, args, kwargs)
-        if kwargs.get("out") is not None:
-            raise call.unknown("writes into out=")
-        if rule is None:
-            raise call.unknown("has no rule that says what it does to paths")
-        for why in filter(None, map(self.unreadable, signals)):
-            raise call.unknown(why)
-        if self.resolution == "outline":
+        if self.reads:
             self._take_down(function, args, kwargs)
         # whatever the model does to gradients, and to what is saved for them: the slopes of counts are ours
         with torch.set_grad_enabled(self._with_slopes), saved_tensors_hooks(_itself, _itself):
             result = rule(call, *args, **kwargs)
-            if isinstance(result, Tensor) and _is_in_place(function, kwargs):
+            if isinstance(result, Tensor) and (_writes_in_place(function) or kwargs.get("inplace")):
                 self.overwrite(args[0], call.signal(result), call)
                 return args[0]
+            if self.reads and self.switch.used and not self.steers:
+                raise SteeringError
             return result
+
+    def _why_not(
+        self, tensors: list[Tensor], signals: tuple[Signal, ...], rule: Rule | None, kwargs: Mapping[str, Any]
+    ) -> str | None:
+        """Why a function cannot be followed, or None."""
+        if self._written and any(map(self._lies_in_written_memory, tensors)):
+            return "reads a constant whose memory an activation was written into through another view"
+        if not signals:
+            return None
+        if kwargs.get("out") is not None:
+            return "writes into out="
+        if rule is None:
+            return "has no rule that says what it does to paths"
+        return next(filter(None, map(self.unreadable, signals)), None) if self._unreadable else None
 
     def overwrite(self, target: Tensor, signal: Signal, call: Call) -> None:
         """Let `target` carry something else; what else shares its memory may not be read any more.
@@ -240,21 +267,21 @@ class PathTracer(TorchFunctionMode):
         constants_matter = reads_constants(function)
 
         def described(value: Any) -> Any:
+            if type(value) in PLAIN:
+                return value
             if isinstance(value, Tensor):
                 signal = self._signals.get(value)
                 if signal is not None:
-                    return signal.step
+                    return "step", signal.step
                 return digest(value) if constants_matter else tuple(value.shape)
             if isinstance(value, list | tuple):
-                return [described(each) for each in value]
+                return tuple(map(described, value))
             return value
 
-        self.fingerprint.add(
-            getattr(function, "__name__", function), *map(described, args), *map(described, kwargs.items())
-        )
+        self.fingerprint.add(function, *map(described, args), *map(described, kwargs.items()))
 
     def _lies_in_written_memory(self, tensor: Tensor) -> bool:
-        if not self._written or self.signal(tensor) is not None or tensor.layout != torch.strided:
+        if self.signal(tensor) is not None or tensor.layout != torch.strided:
             return False
         return tensor.untyped_storage().data_ptr() in self._written
 
@@ -303,5 +330,6 @@ def _first_row(view: Tensor, base: Tensor) -> int | None:
     return row if rest == 0 else None
 
 
-def _is_in_place(function: Any, kwargs: Mapping[str, Any]) -> bool:
-    return bool(kwargs.get("inplace")) or bool(_IN_PLACE.fullmatch(getattr(function, "__name__", "")))
+@cache
+def _writes_in_place(function: Any) -> bool:
+    return bool(_IN_PLACE.fullmatch(getattr(function, "__name__", "")))

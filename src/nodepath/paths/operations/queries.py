@@ -14,7 +14,11 @@ FACTORIES = "empty_like full_like new_empty new_full new_ones new_tensor new_zer
 VALUES = "__bool__ __contains__ __float__ __index__ __int__ item numpy tolist equal allclose nonzero".split()
 
 
-@register(*(getattr(Tensor, name) for name in SHAPE), *(getattr(Tensor, name).__get__ for name in ATTRIBUTES))
+@register(
+    *(getattr(Tensor, name) for name in SHAPE),
+    *(getattr(Tensor, name).__get__ for name in ATTRIBUTES),
+    plain=True,
+)
 @register(*FACTORIES, "is_tensor", torch.is_floating_point, torch.is_complex, torch.numel)
 def shape(call: Call, *args: Any, **kwargs: Any) -> Any:
     """What depends on shapes alone is answered as it is, and brings no paths."""
