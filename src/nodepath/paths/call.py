@@ -122,7 +122,7 @@ class Call:
         silent = all(signal.silent for signal in self.inputs) if silent is None else silent
         if offsets is not None:
             silent, offsets = True, _where_any(offsets)
-        if offsets is None and not silent:
+        if offsets is None and not silent and self.tracer.steers:
             offsets = counts.new_ones([1] * counts.ndim)
         if role is Role.ATTENTION and not self.semantics.boolean:
             counts, exponent = (counts.detach() > 0).to(counts.dtype), 0
@@ -139,7 +139,9 @@ class Call:
             silent: The function is zero at zero.
         """
         signal = self.signal(input)
-        offsets = signal.offsets if silent else signal.counts.new_ones([1] * signal.counts.ndim)
+        offsets = signal.offsets
+        if not silent and self.tracer.steers:
+            offsets = signal.counts.new_ones([1] * signal.counts.ndim)
         storage = signal.storage if shares_memory else Storage()
         role = max(signal.role, role)
         kept = Signal(
@@ -337,7 +339,7 @@ class Call:
             edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
             made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
         offsets = None
-        if bias is not None:
+        if bias is not None and tracer.steers:
             offsets = made.new_ones([1] * made.ndim)
         elif signal.offsets is not None:
             offsets = _where_any(self._offsets_after(signal, signal.offsets, site, edges, made))

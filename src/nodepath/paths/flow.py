@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import NonFiniteError
-from nodepath.paths.geometry import Geometry
 from nodepath.paths.layer import by_channel_in, by_channel_out, by_weight
 from nodepath.paths.network import Arrival, Network, log2
 from nodepath.paths.semantics import EXACT, Semantics
-from nodepath.paths.site import Part, Site, given
+from nodepath.paths.site import Part, Passing, given
 
 __all__ = ["Flow", "Shares", "flow"]
 
@@ -49,29 +48,23 @@ class Shares:
         self.inputs: dict[Part, Tensor] = {}
         self.weights: dict[str, Tensor] = {}
 
-    def __call__(
-        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
-    ) -> Tensor:
+    def __call__(self, name: str, passing: Passing) -> None:
         """See `Note`."""
-        pulled = geometry.pull(slope, edges, counts)
-        if site.name is None:
-            return pulled
-        layer = self.network.layers[site.name]
-        passed = geometry.dot(made, slope)
-        if site.name not in self.outputs and len(passed) == layer.outputs:
-            self.outputs[site.name] = passed
+        layer, site, geometry = self.network.layers[name], passing.site, passing.geometry
+        passed = geometry.dot(passing.made, passing.slope)
+        if name not in self.outputs and len(passed) == layer.outputs:
+            self.outputs[name] = passed
         else:
-            outputs = self.outputs.setdefault(site.name, slope.new_zeros(layer.outputs))
+            outputs = self.outputs.setdefault(name, passed.new_zeros(layer.outputs))
             outputs[slice(None) if layer.transposed else site.rows] += passed
-        part = site.name, site.first_row
-        through = geometry.dot(counts, pulled)
+        part = name, site.first_row
+        through = geometry.dot(passing.counts, passing.pulled)
         self.inputs[part] = self.inputs[part] + through if part in self.inputs else through
         if self.with_weights:
-            if site.name not in self.weights:
-                self.weights[site.name] = slope.new_zeros(layer.shape)
-            share = geometry.touch(slope, counts)
-            self.weights[site.name][site.rows] += share if edges is None else share * edges
-        return pulled
+            if name not in self.weights:
+                self.weights[name] = passed.new_zeros(layer.shape)
+            share = geometry.touch(passing.slope, passing.counts)
+            self.weights[name][site.rows] += share if passing.edges is None else share * passing.edges
 
     def flow(self, arrival: Arrival, slopes: tuple[Tensor, ...]) -> Flow:
         """What was taken down, as shares of all paths.
@@ -87,8 +80,10 @@ class Shares:
         if total.item() == 0.0:
             return self._all(-math.inf, {}, {}, {}, tuple(map(torch.zeros_like, slopes)))
         outputs, inputs = _shares(self.outputs, total), _shares(self.inputs, total)
-        for name, share in (*outputs.items(), *((part[0], share) for part, share in inputs.items())):
-            if not math.isfinite(share.sum().item()):
+        if not math.isfinite(torch.cat([total.reshape(1), *outputs.values(), *inputs.values()]).sum().item()):
+            for name, share in (*outputs.items(), *((part[0], share) for part, share in inputs.items())):
+                if math.isfinite(share.sum().item()):
+                    continue
                 raise NonFiniteError(
                     f"the counts of the channels before '{name}' differ by more than a factor of 2**1000, which one "
                     "exponent a tensor cannot hold; look at the reachability alone (nodepath.effective)"

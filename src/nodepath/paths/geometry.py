@@ -74,15 +74,29 @@ class Geometry:
         """
         return self if self.linear or not any(folded[2:]) else _folded(self, folded)
 
+    def compact(self, edges: Tensor) -> Tensor:
+        """Edges as counts see them, which `spread` and `pull` take as well: of parallel ones, how many there are.
+
+        Args:
+            edges: Of the shape of the weight; left as they are if none are parallel, or they are compact.
+        """
+        if all(edges.shape[axis] == 1 for axis in self.parallel):
+            return edges
+        if edges.is_floating_point():
+            return edges.sum(self.parallel, keepdim=True)
+        if self.multiplicity > 255:
+            return edges.sum(self.parallel, keepdim=True, dtype=torch.float32)
+        return edges.view(torch.uint8).sum(self.parallel, keepdim=True, dtype=torch.uint8)
+
     def spread(self, counts: Tensor, edges: Tensor | None) -> Tensor:
         """Send counts through edges; None: through all."""
         if edges is None:
             return self._to_outputs(self._spread_one(self._of_groups(counts)))
+        edges = self.compact(edges)
         if self.is_matrix(counts):
-            return self._as_activation(_times(self._matrix(edges, counts.dtype), counts.flatten()), counts)
-        if self.linear:
-            return F.linear(counts, converted(edges, counts.dtype))
-        return self._convolve(counts, self._summed(edges, counts.dtype), self.groups)
+            return self._as_activation(_times(edges.flatten(1), counts.flatten()), counts)
+        edges = converted(edges, counts.dtype)
+        return F.linear(counts, edges) if self.linear else self._convolve(counts, edges, self.groups)
 
     def pull(self, slope: Tensor, edges: Tensor | None, counts: Tensor) -> Tensor:
         """The slope of what `spread` gives in each of the counts, from the slope in its result."""
@@ -92,11 +106,13 @@ class Geometry:
                 made = self._spread_one(grouped)
             (one,) = torch.autograd.grad(made, grouped, self._of_groups(slope))
             return self._to_inputs(one)
+        edges = self.compact(edges)
         if self.is_matrix(counts):
-            return self._as_activation(_transposed_times(self._matrix(edges, counts.dtype), slope.flatten()), counts)
+            return self._as_activation(_transposed_times(edges.flatten(1), slope.flatten()), counts)
+        edges = converted(edges, counts.dtype)
         if self.linear:
-            return torch.matmul(slope, converted(edges, counts.dtype))
-        return self._convolution_slopes(slope, counts, self._summed(edges, counts.dtype), inputs=True)
+            return torch.matmul(slope, edges)
+        return self._convolution_slopes(slope, counts, edges, inputs=True)
 
     def touch(self, slope: Tensor, counts: Tensor) -> Tensor:
         """The slope of what `spread` gives in each edge, from the slope in its result; cells of folded axes as one."""
@@ -125,17 +141,6 @@ class Geometry:
         sizes = [1] * like.ndim
         sizes[self.axis] = -1
         return vector.reshape(sizes)
-
-    def _summed(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
-        return edges.sum(self.parallel, keepdim=True, dtype=dtype) if self.parallel else converted(edges, dtype)
-
-    def _matrix(self, edges: Tensor, dtype: torch.dtype) -> Tensor:
-        """How many edges there are between two channels, (out, in), in few bytes; of bool edges, or their sums."""
-        if self.multiplicity == 1:
-            return edges.flatten(1)
-        if edges.dtype == torch.bool and self.multiplicity < 256:
-            edges, dtype = edges.view(torch.uint8), torch.uint8
-        return edges.flatten(2).sum(2, dtype=dtype)
 
     def _convolve(self, counts: Tensor, edges: Tensor, groups: int) -> Tensor:
         return torch.convolution(

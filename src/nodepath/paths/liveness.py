@@ -6,28 +6,28 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.geometry import Geometry
+from nodepath.paths.site import Passing
 
 __all__ = ["live_edges"]
 
 
-def live_edges(geometry: Geometry, counts: Tensor, slope: Tensor, edges: Tensor | None = None) -> Tensor:
+def live_edges(passing: Passing, edges: Tensor | None) -> Tensor:
     """Edges that lie on a path.
 
     A channel that is reached everywhere needs no look at its pixels, nor does one that is wanted everywhere: only
     between two channels that are neither must all pairs of pixels be compared.
 
     Args:
-        geometry: Of the layer, on the axes that counts have.
-        counts: Positive where the layer's input is reached.
-        slope: Positive where the layer's output is wanted.
+        passing: Positive counts where the layer's input is reached, and slopes where its output is wanted.
         edges: Which there are, bool; None: all.
 
     Returns:
-        Bool, of the shape of `edges`, or `edges` itself if all live; of that of `geometry` (cells of folded axes as
+        Bool, of the shape of `edges`, or `edges` itself if all live; of that of the geometry (cells of folded axes as
         one) if all are asked for.
 
     Cost: two reductions over the activations, and one pass over the edges.
     """
+    geometry, counts, slope = passing.geometry, passing.counts, passing.slope
     if geometry.groups > 1 or geometry.transposed:
         return _kept(geometry.touch(_positive(slope), _positive(counts)) > 0.5, edges)
     if geometry.is_matrix(counts):
@@ -64,12 +64,12 @@ def _between(cells: Tensor, wanted: Tensor, reached: Tensor, edges: Tensor | Non
     """Edges of the cells between all wanted outputs and all reached inputs."""
     if edges is None or (cells.numel() > 1 and not bool(cells.all())):
         return _kept(cells & _column(wanted, cells) & _row(reached, cells), edges)
-    rows, live = edges.flatten(1), edges
+    live = edges.flatten(1)
     if not bool(reached.all()):
-        live = rows & reached.repeat_interleave(rows.shape[1] // len(reached))
+        live = live & reached.repeat_interleave(live.shape[1] // len(reached))
     if not bool(wanted.all()):
         # bytes are multiplied by vectors, bools are not
-        live = (live.flatten(1).view(torch.uint8) * wanted.view(torch.uint8).unsqueeze(1)).view(torch.bool)
+        live = (live.view(torch.uint8) * wanted.view(torch.uint8).unsqueeze(1)).view(torch.bool)
     return live.reshape(edges.shape)
 
 

@@ -110,13 +110,14 @@ def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) ->
     for group in node_groups(network, alive, carried, chosen):
         groups[group.owner].append(group)
     everything = [group for several in groups.values() for group in several]
-    widths = {id(group): _effective_width(group.shares) for group in everything}
     layers = []
     for name, layer in network.layers.items():
         live = alive.weights[name]
         steering = 0 if alive.paths is None else int((live & ~alive.paths.weights[name]).count_nonzero())
         here = groups[name]
-        kept, effective = layer.kept(masks[name]) if name in masks else layer.dense_kept, layer.kept(live)
+        kept = layer.kept(masks[name]) if name in masks else layer.dense_kept
+        all_live = name in masks and live.data_ptr() == masks[name].data_ptr()
+        effective = kept if all_live else layer.kept(live)
         layers.append(
             LayerTopology(
                 name=name,
@@ -125,10 +126,10 @@ def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) ->
                 kept=sum(kept),
                 effective=sum(effective),
                 control=steering,
-                nodes=sum(int(group.effective.sum()) for group in here),
-                control_nodes=sum(int((group.effective & ~group.on_path).sum()) for group in here),
+                nodes=sum(group.count for group in here),
+                control_nodes=sum(group.control for group in here),
                 all_nodes=sum(len(group.effective) for group in here),
-                effective_width=sum(widths[id(group)] for group in here),
+                effective_width=sum(group.effective_width for group in here),
                 path_share=carried.outputs[name].sum().item(),
                 macs=layer.macs(kept),
                 effective_macs=layer.macs(effective),
@@ -141,11 +142,11 @@ def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) ->
         resolution=network.resolution,
         log10_paths=carried.log2_paths * math.log10(2),
         dense_log10_paths=network.dense_log2_paths(semantics) * math.log10(2),
-        nodes=sum(int(group.effective.sum()) for group in everything),
+        nodes=sum(group.count for group in everything),
         dense_nodes=sum(len(group.effective) for group in everything),
-        control_nodes=sum(int((group.effective & ~group.on_path).sum()) for group in everything),
-        effective_width=sum(widths.values()),
-        log_effective_widths=sum(math.log(width) for width in widths.values() if width > 0),
+        control_nodes=sum(group.control for group in everything),
+        effective_width=sum(group.effective_width for group in everything),
+        log_effective_widths=sum(math.log(group.effective_width) for group in everything if group.effective_width > 0),
         layers=tuple(layers),
         unused=network.unused,
         tied=tuple(sorted(network.tied)),
@@ -185,11 +186,3 @@ def _fit(network: Network, masks: Mapping[str, Tensor]) -> bool:
     """Whether masks have the shapes of parameters; which of these are layers is not known yet."""
     own = network.parameters
     return all(name in own and mask.shape == own[name].shape for name, mask in masks.items())
-
-
-def _effective_width(shares: Tensor) -> float:
-    """The exponential of the entropy of shares, normalised over the group; 0 if no path passes."""
-    total = shares.sum().item()
-    if total <= 0:
-        return 0.0
-    return math.exp(torch.special.entr(shares / total).sum().item())

@@ -134,7 +134,7 @@ class Network:
         if self._reading is None:
             with torch.no_grad():
                 walk = self.send(REACH, dense, resolution="outline").tracer
-            self._reading = Reading(self.model, walk, self._embedded)
+            self._reading = Reading(self.model, self.parameters, walk, self._embedded)
         return self._reading
 
     @property
@@ -271,7 +271,7 @@ class Network:
             return None
         if arrival.tracer.switch.used:
             return None
-        self._reading = Reading(self.model, arrival.tracer, self._embedded)
+        self._reading = Reading(self.model, self.parameters, arrival.tracer, self._embedded)
         return arrival if self.resolution == "pixel" or self._reading.usual else None
 
     @contextmanager

@@ -1,7 +1,9 @@
 """Which units count as nodes: the two conventions."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -36,6 +38,22 @@ class NodeGroup:
     on_path: Tensor
     shares: Tensor
 
+    @cached_property
+    def count(self) -> int:
+        """How many are effective."""
+        return int(self.effective.count_nonzero())
+
+    @cached_property
+    def control(self) -> int:
+        """How many of them only steer."""
+        return 0 if self.on_path is self.effective else int((self.effective & ~self.on_path).count_nonzero())
+
+    @cached_property
+    def effective_width(self) -> float:
+        """The exponential of the entropy of the shares, normalised over the group; 0 if no path passes."""
+        total = self.shares.sum().item()
+        return math.exp(torch.special.entr(self.shares / total).sum().item()) if total > 0 else 0.0
+
 
 def convention_named(name: str) -> Convention:
     """Check a convention's name.
@@ -60,7 +78,8 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
     if convention == "exact":
         every = zip(network.input_axes, reach.sources, paths.sources, flow.sources, strict=True)
         for axis, live, on_path, share in every:
-            reached, carrying = (by_channel(which.double(), axis) > 0 for which in (live, on_path))
+            reached = by_channel(live.double(), axis) > 0
+            carrying = reached if on_path is live else by_channel(on_path.double(), axis) > 0
             yield NodeGroup(INPUT, reached, carrying, by_channel(share, axis))
     for name, layer in network.layers.items():
         if convention == "paper" and layer.shortcut:
@@ -68,10 +87,11 @@ def node_groups(network: Network, reach: Reach, flow: Flow, convention: Conventi
         if convention == "paper":
             for part in layer.parts:
                 yield NodeGroup(name, reach.inputs[part], paths.inputs[part], flow.inputs[part])
-        if convention == "exact" or layer.linear:
-            sizes = list(layer.rows) if len(layer.rows) > 1 else [layer.outputs]
-            outputs = (torch.split(held[name], sizes) for held in (reach.outputs, paths.outputs, flow.outputs))
-            for group in zip(*outputs, strict=True):
+        outputs = reach.outputs[name], paths.outputs[name], flow.outputs[name]
+        if (convention == "exact" or layer.linear) and len(layer.rows) == 1:
+            yield NodeGroup(name, *outputs)
+        elif convention == "exact" or layer.linear:
+            for group in zip(*(torch.split(held, list(layer.rows)) for held in outputs), strict=True):
                 yield NodeGroup(name, *group)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.geometry import Geometry
-from nodepath.paths.site import Note, Site
+from nodepath.paths.site import Note, Passing, Site
 
 __all__ = ["through"]
 
@@ -16,15 +16,19 @@ class _Passage(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, counts: Tensor, edges: Tensor | None, geometry: Geometry, site: Site, note: Note) -> Tensor:
-        made = geometry.spread(counts, edges)
-        ctx.save_for_backward(counts, edges, made)
+        compact = None if edges is None else geometry.compact(edges)
+        made = geometry.spread(counts, compact)
+        ctx.save_for_backward(counts, edges, compact, made)
         ctx.geometry, ctx.site, ctx.note = geometry, site, note
         return made
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None, None]:
-        counts, edges, made = ctx.saved_tensors
-        return ctx.note(ctx.site, ctx.geometry, edges, counts, made, slopes[0]), None, None, None, None
+        counts, edges, compact, made = ctx.saved_tensors
+        pulled = ctx.geometry.pull(slopes[0], compact, counts)
+        if ctx.site.name is not None:
+            ctx.note(ctx.site.name, Passing(ctx.site, ctx.geometry, edges, counts, made, slopes[0], pulled))
+        return pulled, None, None, None, None
 
 
 def through(counts: Tensor, edges: Tensor | None, geometry: Geometry, site: Site, note: Note | None) -> Tensor:

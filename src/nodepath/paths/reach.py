@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from nodepath.paths.geometry import Geometry
 from nodepath.paths.layer import by_channel_in, by_channel_out, by_weight
 from nodepath.paths.liveness import live_edges
 from nodepath.paths.network import Network, Resolution
 from nodepath.paths.semantics import REACH
-from nodepath.paths.site import Part, Site, given
+from nodepath.paths.site import Part, Passing, Site, given
 
 __all__ = ["Reach", "add_live", "completed", "openings", "reach", "steering", "without_dead_ends"]
 
@@ -43,43 +42,36 @@ class _Liveness:
         self.kept = kept
         self.found = Reach()
 
-    def __call__(
-        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
-    ) -> Tensor:
-        pulled = geometry.pull(slope, edges, counts)
-        if site.name is None:
-            return pulled
-        layer, found = self.layers[site.name], self.found
-        kept = None
-        if self.kept and edges is not None:
-            kept = edges > 0.5 if edges.is_floating_point() else edges
-        add_live(found.weights, site, live_edges(geometry, counts, slope, kept), layer.shape)
-        if site.name not in found.outputs:
-            found.outputs[site.name] = torch.zeros(layer.outputs, dtype=torch.bool, device=slope.device)
-        found.outputs[site.name][slice(None) if layer.transposed else site.rows] |= geometry.dot(made, slope) > 0.5
-        part = site.name, site.first_row
-        starts = geometry.dot(counts, pulled) > 0.5
+    def __call__(self, name: str, passing: Passing) -> None:
+        site, layer, found, kept = passing.site, self.layers[name], self.found, None
+        if self.kept and passing.edges is not None:
+            kept = passing.edges > 0.5 if passing.edges.is_floating_point() else passing.edges
+        add_live(found.weights, name, site, live_edges(passing, kept), layer.shape)
+        ends = passing.geometry.dot(passing.made, passing.slope) > 0.5
+        outputs = found.outputs.setdefault(name, ends.new_zeros(layer.outputs))
+        outputs[slice(None) if layer.transposed else site.rows] |= ends
+        part = name, site.first_row
+        starts = passing.geometry.dot(passing.counts, passing.pulled) > 0.5
         found.inputs[part] = found.inputs[part] | starts if part in found.inputs else starts
-        return pulled
 
 
-def add_live(held: dict[str, Tensor], site: Site, live: Tensor, shape: tuple[int, ...]) -> None:
+def add_live(held: dict[str, Tensor], name: str, site: Site, live: Tensor, shape: tuple[int, ...]) -> None:
     """Add the live edges of a site to those of its parameter.
 
     Args:
         held: Parameter name -> bool.
-        site: Where.
+        name: Of the parameter.
+        site: Where it is used.
         live: Of the site's edges, see `live_edges`; never written into.
         shape: Of the parameter.
     """
-    assert site.name is not None
     live = live.expand(site.weight.shape).contiguous()
-    before = held.get(site.name)
+    before = held.get(name)
     if tuple(live.shape) == shape:
-        held[site.name] = live if before is None else before | live
+        held[name] = live if before is None else before | live
         return
     if before is None:
-        before = held[site.name] = live.new_zeros(shape)
+        before = held[name] = live.new_zeros(shape)
     before[site.rows] |= live
 
 

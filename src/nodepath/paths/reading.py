@@ -22,6 +22,7 @@ class Reading:
 
     Args:
         model: Whose walk it is.
+        parameters: The model's, by name.
         walk: The tracer of a walk that reads.
         embedded: Parameter id -> name of what an embedding owns.
 
@@ -35,12 +36,14 @@ class Reading:
         NothingPrunableError: No Linear or convolution weight is used.
     """
 
-    def __init__(self, model: nn.Module, walk: PathTracer, embedded: Mapping[int, str]) -> None:
-        self._model = model
+    def __init__(
+        self, model: nn.Module, parameters: Mapping[str, nn.Parameter], walk: PathTracer, embedded: Mapping[int, str]
+    ) -> None:
+        self._model, self._parameters = model, parameters
         self._source_dims = [len(shape) for shape in walk.source_shapes]
         self._sites = walk.sites
         self.fingerprint = walk.fingerprint
-        self.layers = _layers(walk)
+        self.layers = _layers(walk, parameters)
         self.steers = walk.switch.used
         self.takes_maxima = walk.takes_maxima
         self.tied = frozenset(embedded[id(site.weight)] for site in walk.sites if id(site.weight) in embedded)
@@ -60,7 +63,7 @@ class Reading:
             elif isinstance(module, nn.MultiheadAttention):
                 owned |= {id(w) for w in module.parameters(recurse=False) if w.ndim == 2}
         used = self.layers.keys() | self.tied
-        return tuple(name for name, p in self._model.named_parameters() if id(p) in owned and name not in used)
+        return tuple(name for name, p in self._parameters.items() if id(p) in owned and name not in used)
 
     @cached_property
     def input_axes(self) -> tuple[int | None, ...]:
@@ -85,7 +88,7 @@ class Reading:
         return self.input_axes == tuple(map(usual_axis, self._source_dims))
 
 
-def _layers(tracer: PathTracer) -> dict[str, Layer]:
+def _layers(tracer: PathTracer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Layer]:
     shortcuts = projection_shortcuts(tracer.graph)
     by_name: dict[str, list[Site]] = {}
     for site in tracer.sites:
@@ -93,7 +96,7 @@ def _layers(tracer: PathTracer) -> dict[str, Layer]:
             by_name.setdefault(site.name, []).append(site)
     layers = {}
     for name, sites in by_name.items():
-        shape, geometry = tracer.shape_of(name), sites[0].geometry
+        shape, geometry = tuple(parameters[name].shape), sites[0].geometry
         starts = sorted({0, *(site.first_row for site in sites)})
         layers[name] = Layer(
             name=name,

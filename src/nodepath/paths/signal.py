@@ -50,7 +50,7 @@ class Signal:
         sources: The inputs that it comes from through no prunable layer: number of the source -> its axes here.
         role: What it is in a product.
         offsets: 1 where an element that no path reaches is a constant other than zero (a bias), 0 where it is zero;
-            of a shape that broadcasts to that of the counts. None: zero everywhere.
+            of a shape that broadcasts to that of the counts. None: zero everywhere, or nothing steers.
         storage: Shared by all views of the same memory.
     """
 

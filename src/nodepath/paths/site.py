@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nodepath.paths.geometry import Geometry
 
-__all__ = ["Note", "Part", "Site", "Weigh", "dense", "given"]
+__all__ = ["Note", "Part", "Passing", "Site", "Weigh", "dense", "given"]
 
 Part = tuple[str, int]
 """A layer's parameter name and the first of its rows that one use reads: 0 but for the parts of a packed projection."""
@@ -60,21 +60,38 @@ class Weigh(Protocol):
         """
 
 
-class Note(Protocol):
-    """Takes down what passes a layer, when the slopes come back."""
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What passes a layer in both directions.
 
-    def __call__(
-        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
-    ) -> Tensor:
-        """Return the slope in each of the counts.
+    Attributes:
+        site: Where.
+        geometry: The site's, on the axes that counts have.
+        edges: Of the shape of the site's weight; None: all.
+        counts: What arrives.
+        made: What leaves.
+        slope: Of the sum of the outputs, in each element of `made`.
+        pulled: The same in each of the counts.
+    """
+
+    site: Site
+    geometry: Geometry
+    edges: Tensor | None
+    counts: Tensor
+    made: Tensor
+    slope: Tensor
+    pulled: Tensor
+
+
+class Note(Protocol):
+    """Takes down what passes the layers of the model, when the slopes come back."""
+
+    def __call__(self, name: str, passing: Passing) -> None:
+        """Take something down.
 
         Args:
-            site: Where.
-            geometry: The site's, on the axes that counts have.
-            edges: Of the shape of the site's weight; None: all.
-            counts: What arrives.
-            made: What leaves.
-            slope: Of the sum of the outputs, in each element of `made`.
+            name: Of the layer's parameter.
+            passing: What passes it.
         """
 
 
@@ -91,7 +108,8 @@ def given(edges: Mapping[str, Tensor]) -> Weigh:
 
     def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
         if site.name is not None and site.name in edges:
-            return edges[site.name][site.rows].to(counts.device)
+            own = edges[site.name]
+            return (own if len(own) == len(site.weight) else own[site.rows]).to(counts.device)
         return dense(site, counts, spread)
 
     return weigh

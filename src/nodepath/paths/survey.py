@@ -7,12 +7,11 @@ from torch import Tensor
 
 from nodepath.errors import NonFiniteError
 from nodepath.paths.flow import Flow, Shares, flow
-from nodepath.paths.geometry import Geometry
 from nodepath.paths.liveness import live_edges
 from nodepath.paths.network import Network
 from nodepath.paths.reach import Reach, add_live, completed, reach, without_dead_ends
 from nodepath.paths.semantics import EXACT, Semantics
-from nodepath.paths.site import Site, given
+from nodepath.paths.site import Passing, given
 
 __all__ = ["survey"]
 
@@ -57,12 +56,10 @@ class _Survey:
         self.shares = Shares(network, weights=False)
         self.live: dict[str, Tensor] = {}
 
-    def __call__(
-        self, site: Site, geometry: Geometry, edges: Tensor | None, counts: Tensor, made: Tensor, slope: Tensor
-    ) -> Tensor:
-        if site.name is not None:
-            add_live(self.live, site, live_edges(geometry, counts, slope, edges), self.network.layers[site.name].shape)
-        return self.shares(site, geometry, edges, counts, made, slope)
+    def __call__(self, name: str, passing: Passing) -> None:
+        live = live_edges(passing, passing.edges)
+        add_live(self.live, name, passing.site, live, self.network.layers[name].shape)
+        self.shares(name, passing)
 
 
 def _at_once(network: Network, masks: Mapping[str, Tensor], semantics: Semantics) -> tuple[Reach, Flow] | None:

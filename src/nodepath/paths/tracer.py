@@ -136,8 +136,9 @@ class PathTracer(TorchFunctionMode):
     def carry(self, signal: Signal) -> Tensor:
         """A new tensor for the model to hold, that carries `signal`."""
         device = signal.counts.device
-        blank = self._blank.setdefault(device, torch.zeros((), dtype=self.dtype, device=device))
-        handle = blank.expand(signal.shape)
+        if device not in self._blank:
+            self._blank[device] = torch.zeros((), dtype=self.dtype, device=device)
+        handle = self._blank[device].expand(signal.shape)
         self.largest_exponent = max(self.largest_exponent, signal.exponent)
         self._signals[handle] = signal
         return handle
@@ -153,10 +154,6 @@ class PathTracer(TorchFunctionMode):
     def origin_of(self, constant: Tensor) -> str | None:
         """The parameter that a constant is, is a part of, or was computed from, or None."""
         return self.part_of(constant)[0] or self._derived.get(constant)
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        """The shape of a parameter."""
-        return tuple(self.model.get_parameter(name).shape)
 
     def part_of(self, weight: Tensor) -> tuple[str | None, int]:
         """The prunable parameter that a tensor is, or some rows of, and the first row; (None, 0) for others."""

@@ -130,7 +130,9 @@ def mean(call: Call, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
 def _adaptive(call: Call, input: Tensor, output_size: Any, *, largest: bool, mean: bool) -> Tensor:
     signal, dims = call.signal(input), _dims(call)
-    shape = call.shape_of(input, output_size)
+    own = signal.shape[-dims:]
+    asked = _tuple(output_size, dims)
+    shape = torch.Size([*signal.shape[:-dims], *(b if a is None else a for a, b in zip(asked, own, strict=True))])
     folded = call.folded(signal)[-dims:]
     sides = [1 if fold else size for fold, size in zip(folded, shape[-dims:], strict=True)]
 
