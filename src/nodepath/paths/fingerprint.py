@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Hashable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,16 +15,21 @@ class Fingerprint:
     """All that decides about counts: functions and their arguments, in order."""
 
     def __init__(self) -> None:
-        self._steps: list[Hashable] = []
+        self._steps: list[tuple[Any, ...]] = []
 
     def add(self, *values: Any) -> None:
         """Take in some values; tensors as their `digest`."""
-        self._steps.append(tuple(map(_hashable, values)))
+        self._steps.append(values)
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
-        """All so far, to be compared."""
-        return tuple(self._steps)
+        """All that was added, to be compared; nothing is added any more."""
+        key = tuple(self._steps)
+        try:
+            hash(key)
+        except TypeError:  # a slice, before Python 3.12; a dict
+            return tuple(map(repr, key))
+        return key
 
 
 def digest(constant: Tensor) -> tuple[Any, ...]:
@@ -33,11 +39,3 @@ def digest(constant: Tensor) -> tuple[Any, ...]:
         return about
     held = constant.detach().cpu().clone(memory_format=torch.contiguous_format).flatten().view(torch.uint8).numpy()
     return *about, hashlib.blake2b(held.data, digest_size=16).digest()
-
-
-def _hashable(value: Any) -> Hashable:
-    try:
-        hash(value)
-    except TypeError:  # a slice, before Python 3.12; a dict, or a tuple that holds one
-        return repr(value)
-    return value  # type: ignore[no-any-return]

@@ -141,6 +141,8 @@ def _live(
 def without_dead_ends(network: Network, masks: Mapping[str, Tensor], alive: Reach) -> Mapping[str, Tensor]:
     """Masks without the weights that lie on no path: they change no count, and only widen the range of counts.
 
+    Of layers that no mask names as well.
+
     Where something is steered all stay, since constants that run through them can hold a gate open.
 
     Args:
@@ -148,7 +150,9 @@ def without_dead_ends(network: Network, masks: Mapping[str, Tensor], alive: Reac
         masks: Parameter name -> bool.
         alive: What of them is effective.
     """
-    return masks if network.steers else {name: alive.weights[name] for name in masks}
+    if network.steers:
+        return masks
+    return {name: live for name, live in alive.weights.items() if name in masks or not bool(live.all())}
 
 
 def completed(network: Network, found: Reach, slopes: tuple[Tensor, ...]) -> Reach:

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
@@ -210,8 +211,7 @@ class PathTracer(TorchFunctionMode):
             return self._untracked(function, tensors, args, kwargs)
         if self.reads:
             self._take_down(function, args, kwargs)
-        # whatever the model does to gradients, and to what is saved for them: the slopes of counts are ours
-        with torch.set_grad_enabled(self._with_slopes), saved_tensors_hooks(_itself, _itself):
+        with self._own_slopes():
             result = rule(call, *args, **kwargs)
             if isinstance(result, Tensor) and (_writes_in_place(function) or kwargs.get("inplace")):
                 self.overwrite(args[0], call.signal(result), call)
@@ -219,6 +219,18 @@ class PathTracer(TorchFunctionMode):
             if self.reads and self.switch.used and not self.steers:
                 raise SteeringError
             return result
+
+    def _own_slopes(self) -> AbstractContextManager[Any]:
+        """Whatever the model does to gradients, and to what is saved for them: the slopes of counts are ours."""
+        if not self._with_slopes:
+            return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
+        hooks = saved_tensors_hooks(_itself, _itself)
+        if torch.is_grad_enabled():
+            return hooks
+        both = ExitStack()
+        both.enter_context(torch.enable_grad())
+        both.enter_context(hooks)
+        return both
 
     def _why_not(
         self, tensors: list[Tensor], signals: tuple[Signal, ...], rule: Rule | None, kwargs: Mapping[str, Any]

@@ -1,7 +1,9 @@
 """Linear layers and convolutions: where the weights are. Embeddings: where paths begin."""
 
+from functools import lru_cache
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -38,16 +40,8 @@ def convolution(
         padding = [size // 2 for size in total]
     elif padding == "valid":
         padding = 0
-    shape = tuple(weight.shape)
-    geometry = Geometry(
-        shape,
-        groups=groups,
-        stride=_tuple(stride, dims),
-        padding=_tuple(padding, dims),
-        dilation=dilation,
-        output_padding=(0,) * dims,
-    )
-    return _on_batch(call, input, weight, geometry, bias)
+    options = _tuple(stride, dims), _tuple(padding, dims), dilation
+    return _on_batch(call, input, weight, _geometry(weight.shape, groups, *options), bias)
 
 
 @register("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", begins="before", reads_constants=False)
@@ -93,6 +87,16 @@ def _on_batch(call: Call, input: Tensor, weight: Tensor, geometry: Geometry, bia
     batch = call.written_out(Tensor.unsqueeze, input, 0)
     made = call.apply(batch, weight, geometry, bias=bias)
     return call.written_out(Tensor.squeeze, made, 0)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=4096)
+def _geometry(
+    shape: torch.Size, groups: int, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...]
+) -> Geometry:
+    zeros = (0,) * len(stride)
+    return Geometry(
+        tuple(shape), groups=groups, stride=stride, padding=padding, dilation=dilation, output_padding=zeros
+    )
 
 
 def _padded(
