@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nodepath.errors import MaskMismatchError
-from nodepath.masks import MaskSet, borrowed
+from nodepath.masks import LayerCount, MaskSet, borrowed
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.network import Network
 from nodepath.paths.nodes import Convention, NodeGroup, convention_named, node_groups
@@ -95,14 +95,17 @@ def measure_network(
     convention: str = "exact",
 ) -> Topology:
     """`measure`, for a network that has been read already."""
+    counted = masks.layers if isinstance(masks, MaskSet) else {}
     masks = {name: mask.to(network.device, torch.bool) for name, mask in borrowed(masks or {}).items()}
     if network.is_read or not _fit(network, masks):
         check(network, masks)
     with network.at_rest():
-        return _measured(network, masks, convention_named(convention))
+        return _measured(network, masks, counted, convention_named(convention))
 
 
-def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) -> Topology:
+def _measured(
+    network: Network, masks: dict[str, Tensor], counted: Mapping[str, LayerCount], chosen: Convention
+) -> Topology:
     semantics = EXACT if chosen == "exact" else PAPER
     alive, carried = survey(network, masks, semantics)
     check(network, masks)
@@ -115,7 +118,12 @@ def _measured(network: Network, masks: dict[str, Tensor], chosen: Convention) ->
         live = alive.weights[name]
         steering = 0 if alive.paths is None else int((live & ~alive.paths.weights[name]).count_nonzero())
         here = groups[name]
-        kept = layer.kept(masks[name]) if name in masks else layer.dense_kept
+        if name not in masks:
+            kept = layer.dense_kept
+        elif name in counted and len(layer.rows) == 1:
+            kept = (counted[name].kept,)
+        else:
+            kept = layer.kept(masks[name])
         all_live = name in masks and live.data_ptr() == masks[name].data_ptr()
         effective = kept if all_live else layer.kept(live)
         layers.append(
