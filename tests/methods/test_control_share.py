@@ -70,13 +70,24 @@ def test_when_nearly_all_is_kept_what_carries_paths_is_kept_before_controls():
 
 
 @pytest.mark.parametrize(("method", "options"), ITERATED)
-def test_a_head_that_begins_at_zero_counts_as_ones_and_is_named(method, options):
+def test_a_head_that_begins_at_zero_is_named_and_keeps_its_share(method, options):
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
     nn.init.zeros_(model[2].weight)
     with pytest.warns(ZeroLayerWarning, match=r"'2\.weight'"):
         masks = prune(model, X, method, sparsity=0.5, **options)
     assert measure(model, X, masks).log10_paths > 0
     assert not model[2].weight.any()
+
+
+@pytest.mark.parametrize(("method", "options"), ITERATED)
+def test_a_wide_head_that_begins_at_zero_is_not_lost_at_once(method, options):
+    """Weights that are all equal would be pruned in one step."""
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 400))
+    nn.init.zeros_(model[2].weight)
+    with pytest.warns(ZeroLayerWarning):
+        masks, again = (prune(model, X, method, sparsity=0.9, seed=3, **options) for _ in range(2))
+    assert masks == again
+    assert masks.layers["2.weight"].kept > 30
 
 
 def test_a_packed_projection_has_the_densities_of_three_layers():

@@ -14,7 +14,7 @@ from modules import Wired
 from torch import Tensor, nn
 
 from nodepath import MaskSet, measure, prune
-from nodepath.errors import CollapseWarning, TransformedWeightError, UnknownOperationError
+from nodepath.errors import CollapseWarning, TransformedWeightError, UnknownOperationError, ZeroLayerWarning
 from nodepath.paths import control
 
 Example = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
@@ -147,21 +147,27 @@ def test_models_are_pruned_end_to_end(name, method):
     build, x = MODELS[name]
     model = build()
     options = {"iterations": 5} if method == "synflow" else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CollapseWarning)
-        masks = prune(model, x, method, sparsity=0.5, on_collapse="warn", resolution="channel", **options)
+    masks = pruned(model, x, method, 0.5, **options)
     topology = measure(model, x, masks, resolution="channel")
     assert masks.kept == topology.kept == round(0.5 * topology.prunable)
     assert 0 < topology.effective <= topology.kept
     assert 0 < topology.log10_paths < topology.dense_log10_paths
 
 
+def pruned(model: nn.Module, x: Example, method: str, sparsity: float, **options: int) -> MaskSet:
+    """Whatever layers it empties, and whatever layers begin at zero."""
+    with warnings.catch_warnings():
+        for kind in (CollapseWarning, ZeroLayerWarning):
+            warnings.simplefilter("ignore", kind)
+        return prune(model, x, method, sparsity=sparsity, on_collapse="warn", resolution="channel", **options)
+
+
 SMALL_FAMILIES = """
 test_convnext test_efficientnet test_vit test_mambaout test_byobnet test_resnet starnet_s050 test_coatnet
 test_vit_relpos dla46x_c mobilevit_xxs edgenext_xx_small mobilenetv3_small_050 repghostnet_050 efficientvit_m0
-ghostnet_050 regnetx_002 cspnext_tiny iformer_t cs3darknet_focus_s efficientvit_b0 swiftformer_xs
+ghostnet_050 regnetx_002 cspnext_tiny iformer_t cs3darknet_focus_s efficientvit_b0
 efficientformerv2_s0 pvt_v2_b0 fasternet_t0 fastvit_t8 lcnetv2_small inception_next_atto pit_ti_224 levit_128s
-csatv2 mvitv2_tiny sequencer2d_s
+mvitv2_tiny sequencer2d_s
 """.split()
 
 
@@ -174,10 +180,16 @@ def test_timm_families_are_measured_and_pruned(name):
     assert pixel.effective == channel.effective == pixel.prunable
     assert pixel.nodes == channel.nodes == pixel.dense_nodes
     for method, options in (("erk", {}), ("synflow", {"iterations": 10})):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CollapseWarning)
-            masks = prune(model, x, method, sparsity=0.9, on_collapse="warn", resolution="channel", **options)
+        masks = pruned(model, x, method, 0.9, **options)
         assert 0 < measure(model, x, masks, resolution="channel").effective <= masks.kept
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swiftformer_xs", "csatv2"])
+def test_families_that_multiply_unmarked_factors_are_refused_by_name(name):
+    model = timm_model(name)
+    with pytest.raises(UnknownOperationError, match=r"mul in .* multiplies two activations.*control"):
+        measure(model, torch.zeros(1, *model.pretrained_cfg["input_size"]))
 
 
 @pytest.mark.slow
@@ -185,7 +197,7 @@ def test_timm_families_are_measured_and_pruned(name):
 def test_a_segmentation_network_is_measured_and_pruned(method):
     model, x = segmentation("fcn_resnet50"), image(64)
     assert measure(model, x).nodes == measure(model, x, resolution="channel").nodes
-    masks = prune(model, x, method, sparsity=0.9, resolution="channel")
+    masks = pruned(model, x, method, 0.9)
     assert 0 < measure(model, x, masks, resolution="channel").effective <= masks.kept
 
 

@@ -10,7 +10,7 @@ from nodepath.errors import ArgumentError
 from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
-from nodepath.methods.zero_layers import with_zero_layers_as_ones
+from nodepath.methods.zero_layers import with_zero_layers_drawn
 from nodepath.scores.path_flow import PathFlow
 
 __all__ = ["SynFlow"]
@@ -25,7 +25,7 @@ class SynFlow:
     pruned. With enough iterations no layer empties while another could be pruned (maximal critical compression; beyond
     some twenty layers 100 are too few at the extreme). Exact at any depth: an exponent travels beside each tensor.
     Weights that steer (queries, keys, gates) carry no paths: each layer keeps the share of them that ERK would, at
-    random. A layer whose weights are all zero counts as ones, with a warning.
+    random. For a layer whose weights are all zero, normal ones are drawn, with a warning.
 
     Args:
         iterations: T.
@@ -45,7 +45,7 @@ class SynFlow:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        problem, score = with_zero_layers_as_ones(problem), PathFlow()
+        problem, score = with_zero_layers_drawn(problem), PathFlow()
 
         def rescore(_: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             shares = score(problem.subject, weights)

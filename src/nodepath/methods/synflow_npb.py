@@ -10,7 +10,7 @@ from nodepath.errors import ArgumentError
 from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
-from nodepath.methods.zero_layers import with_zero_layers_as_ones
+from nodepath.methods.zero_layers import with_zero_layers_drawn
 from nodepath.scores.path_flow import PathFlow
 from nodepath.scores.random import Random
 
@@ -52,7 +52,7 @@ class SynFlowNodePathBalancing:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        problem, flow, random = with_zero_layers_as_ones(problem), PathFlow(), Random()
+        problem, flow, random = with_zero_layers_drawn(problem), PathFlow(), Random()
 
         def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
             at_random = step % self.random_every == 0 and step < self.random_until

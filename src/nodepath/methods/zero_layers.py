@@ -8,16 +8,17 @@ import torch
 from nodepath.errors import ZeroLayerWarning
 from nodepath.methods.problem import Problem
 
-__all__ = ["with_zero_layers_as_ones"]
+__all__ = ["with_zero_layers_drawn"]
 
 
-def with_zero_layers_as_ones(problem: Problem) -> Problem:
-    """The task, with ones for the weights of each layer that are all zero (a head that begins at zero, as in ViTs).
+def with_zero_layers_drawn(problem: Problem) -> Problem:
+    """The task, with normal weights drawn for each layer whose own are all zero (a head that begins so, as in ViTs).
 
-    A score of flow would be zero everywhere: as soon as training starts, such a layer passes on what it gets.
+    A score of flow would be zero everywhere, though such a layer passes on what it gets as soon as training starts.
+    Equal weights would not do: they lose their places all at once. The model keeps its zeros.
 
     Args:
-        problem: The task.
+        problem: The task; its generator draws.
 
     Warns:
         ZeroLayerWarning: There is one; names it.
@@ -26,10 +27,13 @@ def with_zero_layers_as_ones(problem: Problem) -> Problem:
     if not zero:
         return problem
     warnings.warn(
-        f"all weights of {', '.join(repr(name) for name in zero)} are zero, so no flow runs through; they count as "
-        "ones while scoring",
+        f"all weights of {', '.join(repr(name) for name in zero)} are zero, so no flow runs through; while scoring, "
+        "normal ones drawn from the seed stand for them",
         ZeroLayerWarning,
         stacklevel=2,
     )
-    ones = {name: torch.ones_like(problem.weights[name]) for name in zero}
-    return replace(problem, weights={**problem.weights, **ones})
+    drawn = {}
+    for name in zero:
+        weight = problem.weights[name]
+        drawn[name] = torch.randn(weight.shape, generator=problem.generator, dtype=torch.float32).to(weight)
+    return replace(problem, weights={**problem.weights, **drawn})
