@@ -1,11 +1,14 @@
 """Time two things in turn, so that a machine that slows down slows both."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
-__all__ = ["Comparison", "compare"]
+import torch
+
+__all__ = ["Comparison", "compare", "threads"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,17 @@ class Comparison:
     def ratio(self) -> float:
         """Ours over the reference."""
         return self.ours / self.reference
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def compare(

@@ -48,9 +48,9 @@ def measure(
     Returns:
         Paths, nodes and everything derived from them, in all and by layer.
 
-    Cost: two forward and backward passes (numbers in float64, reachability in float32), another backward pass where
-    something steers, and once for a model a forward pass of the dense network, in which one channel stands for all of
-    a layer. In channel resolution each is one pass over the masks.
+    Cost: a forward and a backward pass in float64 (`survey` says when reachability takes another in float32, and, where
+        something steers, one more backward pass), and once for a model a forward pass of the dense network, in which
+        one channel stands for all of a layer. In channel resolution each is one pass over the masks.
 
     Raises:
         MaskMismatchError: A mask that names no prunable weight of this model, or has another shape.
