@@ -13,7 +13,7 @@ from modules import Wired
 from torch import Tensor, nn
 
 from nodepath import measure
-from nodepath.paths import Network
+from nodepath.paths import Network, register
 
 X = torch.zeros(1, 3, 8, 8)
 
@@ -232,6 +232,25 @@ def test_another_size_of_the_input_is_another_count(make, small, large):
 def test_another_type_of_the_same_model_is_the_same_count():
     model = convolutions()
     assert dense(model) == dense(model.double(), X.double())
+
+
+def declared(rule: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+    def same_name(x: Tensor) -> Tensor:
+        if torch.overrides.has_torch_function_unary(x):
+            return torch.overrides.handle_torch_function(same_name, (x,), x)
+        return x
+
+    register(same_name)(rule)
+    return same_name
+
+
+def test_functions_of_the_same_name_are_told_apart():
+    kept = declared(lambda call, x: call.keep(x, shares_memory=True))
+    doubled = declared(lambda call, x: call.emit(call.signal(x).counts * 2, call.signal(x).exponent))
+    model = Wired(lambda self, x: self.declared(self.layer(x)), layer=nn.Linear(3, 2), declared=kept)
+    assert dense(model, torch.zeros(1, 3)) == pytest.approx(math.log10(6))
+    model.declared = doubled
+    assert dense(model, torch.zeros(1, 3)) == pytest.approx(math.log10(12))
 
 
 # lifetime

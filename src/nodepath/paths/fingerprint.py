@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Hashable
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,21 +14,16 @@ class Fingerprint:
     """All that decides about counts: functions and their arguments, in order."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Any, ...]] = []
+        self._steps: list[tuple[Hashable, ...]] = []
 
-    def add(self, *values: Any) -> None:
+    def add(self, *values: Hashable) -> None:
         """Take in some values; tensors as their `digest`."""
         self._steps.append(values)
 
-    @cached_property
+    @property
     def key(self) -> Hashable:
-        """All that was added, to be compared; nothing is added any more."""
-        key = tuple(self._steps)
-        try:
-            hash(key)
-        except TypeError:  # a slice, before Python 3.12; a dict
-            return tuple(map(repr, key))
-        return key
+        """All so far, to be compared."""
+        return tuple(self._steps)
 
 
 def digest(constant: Tensor) -> tuple[Any, ...]:

@@ -285,9 +285,10 @@ class PathTracer(TorchFunctionMode):
                 return digest(value) if constants_matter else tuple(value.shape)
             if isinstance(value, list | tuple):
                 return tuple(map(described, value))
-            return value
+            return repr(value)  # a slice, a device; whatever else it is, it may not be kept alive
 
-        self.fingerprint.add(function, *map(described, args), *map(described, kwargs.items()))
+        # the table keeps the function, and with it its number
+        self.fingerprint.add(id(function), *map(described, args), *map(described, kwargs.items()))
 
     def _lies_in_written_memory(self, tensor: Tensor) -> bool:
         if self.signal(tensor) is not None or tensor.layout != torch.strided:
