@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import resolve_name
 
 from nodepath.errors import UnknownOperationError
+from nodepath.paths.conversion import as_numbers
 from nodepath.paths.fingerprint import digest
 from nodepath.paths.folding import rearranged
 from nodepath.paths.geometry import Geometry
@@ -125,7 +126,7 @@ class Call:
         if offsets is None and not silent and self.tracer.steers:
             offsets = counts.new_ones([1] * counts.ndim)
         if role is Role.ATTENTION and not self.semantics.boolean:
-            counts, exponent = (counts.detach() > 0).to(counts.dtype), 0
+            counts, exponent = as_numbers(counts.detach() > 0, counts.dtype), 0
         step, sources = self._step(merges), self._sources(shape)
         return self.tracer.carry(Signal(counts, shape, exponent, step, sources, role, offsets))
 
@@ -369,7 +370,7 @@ class Call:
         Scores of zero are read as others are; weights of zero, after softmax, are not, but for a bias.
         """
         if scores.silent and not biased:
-            return made if self.semantics.boolean else (made.detach() > 0).to(made.dtype)
+            return made if self.semantics.boolean else as_numbers(made.detach() > 0, made.dtype)
         if scores.silent or self.tracer.resolution == "outline":
             pattern = torch.ones_like(made)
         else:

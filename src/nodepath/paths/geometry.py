@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nodepath.paths.scratch import converted
+from nodepath.paths.conversion import converted
 
 __all__ = ["Geometry"]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from nodepath.paths.conversion import as_numbers
 from nodepath.paths.geometry import Geometry
 from nodepath.paths.site import Passing
 
@@ -84,7 +85,7 @@ def _some_and_all(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 
 
 def _positive(values: Tensor) -> Tensor:
-    return (values > 0).float()
+    return as_numbers(values > 0, torch.float32)
 
 
 def _column(channels: Tensor, cells: Tensor) -> Tensor:

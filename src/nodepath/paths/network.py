@@ -21,12 +21,12 @@ from nodepath.errors import (
     UnknownOperationError,
 )
 from nodepath.masks import unwrap
+from nodepath.paths.conversion import scratch
 from nodepath.paths.example import Example, ExampleInput
 from nodepath.paths.guard import Repeat, evaluating
 from nodepath.paths.layer import Layer
 from nodepath.paths.nested import tensors_in
 from nodepath.paths.reading import Reading
-from nodepath.paths.scratch import scratch
 from nodepath.paths.semantics import EXACT, REACH, Semantics
 from nodepath.paths.signal import Role
 from nodepath.paths.site import Note, Weigh, dense

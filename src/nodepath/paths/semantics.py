@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from nodepath.paths.conversion import as_numbers
+
 __all__ = ["EXACT", "FLOW", "PAPER", "REACH", "Semantics"]
 
 
@@ -19,11 +21,11 @@ class _Saturate(torch.autograd.Function):
 
     @staticmethod
     def forward(_: Any, counts: Tensor) -> Tensor:
-        return (counts > 0.5).to(counts.dtype)
+        return as_numbers(counts > 0.5, counts.dtype)
 
     @staticmethod
     def backward(_: Any, *slopes: Tensor) -> Tensor:
-        return (slopes[0] > 0.5).to(slopes[0].dtype)
+        return as_numbers(slopes[0] > 0.5, slopes[0].dtype)
 
 
 @dataclass(frozen=True)

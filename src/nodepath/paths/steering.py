@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nodepath.paths.conversion import as_numbers
+
 __all__ = ["Switch", "attached", "coupled", "gate"]
 
 
@@ -20,7 +22,7 @@ class Switch:
 
     def pass_back(self, slope: Tensor) -> Tensor:
         """1 where what is steered lives; nothing if the switch is shut."""
-        return (slope > 0.5).to(slope.dtype) if self.open else torch.zeros_like(slope)
+        return as_numbers(slope > 0.5, slope.dtype) if self.open else torch.zeros_like(slope)
 
 
 class _Gate(torch.autograd.Function):
@@ -82,8 +84,8 @@ def gate(counts: Tensor, offsets: Tensor | None, *, boolean: bool, switch: Switc
     if offsets is not None:
         pattern = pattern | (offsets > 0)
     if not boolean:
-        return pattern.to(counts.dtype)
-    made: Tensor = _Gate.apply(counts, pattern.to(counts.dtype), switch)
+        return as_numbers(pattern, counts.dtype)
+    made: Tensor = _Gate.apply(counts, as_numbers(pattern, counts.dtype), switch)
     return made
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from nodepath.paths.scratch import converted, scratch
+from nodepath.paths.conversion import converted, scratch
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 
