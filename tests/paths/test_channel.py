@@ -425,3 +425,12 @@ def test_writing_over_a_whole_activation_is_counted():
 
     model = Wired(write, first=nn.Conv2d(3, 4, 3), last=nn.Conv2d(4, 2, 1))
     assert paths(model, image()) == pytest.approx(27 * 4 * 2)
+
+
+@pytest.mark.parametrize("side", [15, 16, 17])
+def test_more_parallel_edges_than_a_byte_holds(side):
+    model = nn.Conv2d(2, 3, side, stride=side)
+    masks = {"weight": torch.ones(3, 2, side, side, dtype=torch.bool)}
+    topology = measure(model, torch.zeros(1, 2, 34, 34), masks, resolution="channel")
+    assert topology.log10_paths == pytest.approx(math.log10(6 * side**2), rel=1e-12)
+    assert topology.effective == 6 * side**2
