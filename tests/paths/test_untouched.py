@@ -156,3 +156,20 @@ def test_copies_and_originals_measure_the_same():
     model[5].weight._backward_hooks = None
     model.zero_grad()
     assert measure(copy.deepcopy(model), X) == measure(model, X)
+
+
+@pytest.mark.parametrize("resolution", ["pixel", "channel"])
+def test_the_number_of_threads_is_left_as_it_was(resolution):
+    before, seen = torch.get_num_threads(), []
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    model.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        measure(model, torch.zeros(1, 3, 8, 8), resolution=resolution)
+        assert torch.get_num_threads() == 2
+        assert set(seen) == ({1} if resolution == "channel" else {2})
+        with pytest.raises(MaskMismatchError):
+            measure(model, torch.zeros(1, 3, 8, 8), {"0.bias": torch.ones(4).bool()}, resolution=resolution)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
