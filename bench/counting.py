@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import nodepath
 from bench.memory import peak_bytes
-from bench.timing import Comparison, compare, threads
+from bench.timing import Comparison, compare
 
 ZOO = ("resnet20", "vgg19", "resnet18-tiny", "wrn-16-8")
 LARGE = ("torchvision:resnet50", "torchvision:vit_b_16")
@@ -26,8 +26,6 @@ def run() -> Iterator[Comparison]:
         if name in LARGE:
             by_channel = partial(nodepath.measure, model, x, masks, resolution="channel")
             yield compare(f"measure {name}, channel resolution", by_channel, count, "pixel resolution", repeats=9)
-            with threads(1):
-                yield compare(f"measure {name}, channel, 1 thread", by_channel, count, "pixel resolution, 1 thread")
     for name in LARGE:
         ours, reference = (peak_bytes(partial(prepare, name)) / 1e9 for prepare in (counting, training))
         yield Comparison(f"memory of measure {name} at 90 %", ours, reference, PASS, unit="GB")

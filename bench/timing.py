@@ -1,14 +1,11 @@
 """Time two things in turn, so that a machine that slows down slows both."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-import torch
-
-__all__ = ["Comparison", "compare", "threads"]
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass(frozen=True)
@@ -25,17 +22,6 @@ class Comparison:
     def ratio(self) -> float:
         """Ours over the reference."""
         return self.ours / self.reference
-
-
-@contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def compare(

@@ -306,3 +306,16 @@ def test_shares_of_a_network_whose_count_passes_all_floats_are_finite():
     found = path_shares(model, torch.zeros(1, 8), of="weight", resolution="channel")
     assert close(found["200.weight"], torch.full((8, 8), 1 / 64, dtype=torch.float64))
     assert close(found["399.weight"], found["0.weight"])
+
+
+@pytest.mark.parametrize("resolution", ["pixel", "channel"])
+def test_matrices_that_are_read_in_pieces(resolution):
+    draw = torch.Generator().manual_seed(0)
+    model = nn.Sequential(nn.Linear(700, 1500), nn.Linear(1500, 3))
+    first, second = (torch.rand(layer.weight.shape, generator=draw) < 0.2 for layer in model)
+    found = path_shares(model, torch.zeros(1, 700), {"0.weight": first, "1.weight": second}, resolution=resolution)
+    arriving, wanted = first.double().sum(1), second.double().sum(0)
+    total = arriving @ wanted
+    assert torch.allclose(found["input"], wanted @ first.double() / total, rtol=1e-12, atol=0)
+    assert torch.allclose(found["0.weight"], arriving * wanted / total, rtol=1e-12, atol=0)
+    assert torch.allclose(found["1.weight"], second.double() @ arriving / total, rtol=1e-12, atol=0)
