@@ -43,11 +43,12 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
         pruned = {name: w * masks[name] if name in masks else w for name, w in problem.weights.items()}
         fresh = rescore(step - 1, pruned, masks)
         scores = {name: fresh[name] for name in problem.included}
+        del pruned, fresh  # each as large as the model, or twice that
         for name, cells in apart.cells.items():
             scores[name] = scores[name].masked_fill(cells, -torch.inf)
-        check_finite({name: score.where(score != -torch.inf, 0.0) for name, score in scores.items()}, "scores")
         for name, score in scores.items():  # who lasts longer ranks higher, whatever the later scores say
             alive = score != -torch.inf
+            check_finite({name: score.where(alive, 0.0)}, "scores")
             ranking[name] = torch.where(alive, step + score.double().clamp(0, 1) / 2, ranking[name])
         if counts is None:
             masks = keep_best(scores, _on_schedule(keep, size, step, iterations))
