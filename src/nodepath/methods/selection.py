@@ -1,19 +1,19 @@
 """Keep the k best: exact counts, ties to the earlier position."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from nodepath.errors import NonFiniteError
+from nodepath.masks import count_true
 
 __all__ = ["check_finite", "keep_best", "keep_best_by_layer", "top"]
 
 
 def top(scores: Tensor, keep: int) -> Tensor:
     """Where the `keep` largest of a vector are; among equal ones, the first.
-
-    By selection, not by sorting: O(n).
 
     Args:
         scores: Vector of any length; -inf is allowed, NaN is not.
@@ -22,16 +22,7 @@ def top(scores: Tensor, keep: int) -> Tensor:
     Returns:
         Bool vector with exactly `keep` ones.
     """
-    if keep <= 0:
-        return torch.zeros_like(scores, dtype=torch.bool)
-    if keep >= scores.numel():
-        return torch.ones_like(scores, dtype=torch.bool)
-    threshold = torch.kthvalue(scores, scores.numel() - keep + 1).values
-    chosen = scores > threshold
-    missing = keep - int(chosen.sum())
-    ties = (scores == threshold).nonzero().flatten()[:missing]
-    chosen[ties] = True
-    return chosen
+    return keep_best({"": scores}, keep)[""]
 
 
 def check_finite(values: Mapping[str, Tensor], what: str, way_out: str = "check the weights") -> None:
@@ -47,10 +38,39 @@ def check_finite(values: Mapping[str, Tensor], what: str, way_out: str = "check 
 
 
 def keep_best(scores: Mapping[str, Tensor], keep: int) -> dict[str, Tensor]:
-    """Masks of the `keep` largest scores over all layers at once, ties to the earlier layer and position."""
-    flat = torch.cat([score.flatten() for score in scores.values()])
-    chosen = torch.split(top(flat, keep), [score.numel() for score in scores.values()])
-    return {name: part.reshape(scores[name].shape) for name, part in zip(scores, chosen, strict=True)}
+    """Masks of the `keep` largest scores over all layers at once, ties to the earlier layer and position.
+
+    By selection, not by sorting.
+
+    Cost: O(n), and a copy of the scores that are not -inf.
+    """
+    if keep <= 0:
+        return {name: torch.zeros_like(score, dtype=torch.bool) for name, score in scores.items()}
+    if keep >= sum(score.numel() for score in scores.values()):
+        return {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    threshold = _kth_largest(scores.values(), keep)
+    chosen = {name: (score > threshold).contiguous() for name, score in scores.items()}
+    missing = keep - sum(map(count_true, chosen.values()))
+    for name, score in scores.items():
+        if missing == 0:
+            break
+        ties = (score == threshold).flatten().nonzero().flatten()[:missing]
+        chosen[name].view(-1)[ties] = True
+        missing -= len(ties)
+    return chosen
+
+
+def _kth_largest(scores: Iterable[Tensor], k: int) -> float:
+    """The k-th largest of all; -inf if fewer are above that."""
+    above = torch.cat([score[score != -torch.inf] for score in scores])
+    place = above.numel() - k
+    if place < 0:
+        return -math.inf
+    if above.device.type == "cpu" and above.dtype != torch.bfloat16:
+        values = above.numpy()  # in place, where torch would take two more copies
+        values.partition(place)
+        return float(values[place])
+    return float(torch.kthvalue(above, place + 1).values)
 
 
 def keep_best_by_layer(scores: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, Tensor]:
