@@ -191,7 +191,7 @@ def isolated(row: Row) -> Row:
 
 
 def _report(row: Row, send: Connection) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 7 // 8
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     try:
         send.send(examine(row))
