@@ -1,7 +1,7 @@
 """Keep the k best: exact counts, ties to the earlier position."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -60,12 +60,16 @@ def keep_best(scores: Mapping[str, Tensor], keep: int) -> dict[str, Tensor]:
     return chosen
 
 
-def _kth_largest(scores: Iterable[Tensor], k: int) -> float:
+def _kth_largest(scores: Collection[Tensor], k: int) -> float:
     """The k-th largest of all; -inf if fewer are above that."""
-    above = torch.cat([score[score != -torch.inf] for score in scores])
-    place = above.numel() - k
+    numbers = [count_true(score != -torch.inf) for score in scores]
+    place = sum(numbers) - k
     if place < 0:
         return -math.inf
+    first = next(iter(scores))
+    above = torch.empty(sum(numbers), dtype=first.dtype, device=first.device)
+    for part, score in zip(torch.split(above, numbers), scores, strict=True):
+        part.copy_(score[score != -torch.inf])  # layer by layer: all at once, they would be there twice
     if above.device.type == "cpu" and above.dtype != torch.bfloat16:
         values = above.numpy()  # in place, where torch would take two more copies
         values.partition(place)
