@@ -13,7 +13,7 @@ from modules import Wired
 from torch import Tensor, nn
 
 from nodepath import measure
-from nodepath.paths import Network, register
+from nodepath.paths import Network, register, table
 
 X = torch.zeros(1, 3, 8, 8)
 
@@ -244,7 +244,8 @@ def declared(rule: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
     return same_name
 
 
-def test_functions_of_the_same_name_are_told_apart():
+def test_functions_of_the_same_name_are_told_apart(monkeypatch):
+    monkeypatch.setattr(table, "_RULES", dict(table._RULES))  # what is declared here stays here
     kept = declared(lambda call, x: call.keep(x, shares_memory=True))
     doubled = declared(lambda call, x: call.emit(call.signal(x).counts * 2, call.signal(x).exponent))
     model = Wired(lambda self, x: self.declared(self.layer(x)), layer=nn.Linear(3, 2), declared=kept)
