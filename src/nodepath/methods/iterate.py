@@ -58,6 +58,7 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
             masks = keep_best_by_layer(scores, now)
         for name, kept in apart.kept.items():
             masks[name] = masks[name] | kept
+        del scores, score, alive  # before the next ones are made
     return Choice(masks, ranking)
 
 
