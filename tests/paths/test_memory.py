@@ -1,5 +1,8 @@
 """In-place operations and shared memory: counts follow what the model really computes."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +11,10 @@ from torch import nn
 
 from nodepath import measure
 from nodepath.errors import UnknownOperationError
+from nodepath.paths import Network
+from nodepath.paths.flow import Shares
+from nodepath.paths.semantics import EXACT
+from nodepath.paths.site import given
 
 X = torch.zeros(1, 3)
 
@@ -188,3 +195,22 @@ def test_a_users_own_gradient_does_not_decide_what_is_effective():
     except UnknownOperationError:
         return
     assert topology.effective == 15
+
+
+def test_nothing_of_a_walk_is_left_for_the_garbage_collector():
+    """Queries and keys are never asked for slopes, so what is saved for theirs must not hold itself."""
+    model = nn.MultiheadAttention(8, 2, batch_first=True)
+    wired = Wired(lambda self, x: self.attention(x, x, x)[0], attention=model)
+    network = Network(wired, torch.zeros(1, 5, 8))
+    gc.collect()
+    gc.disable()
+    try:
+        note = Shares(network, weights=True)
+        with torch.enable_grad():
+            arrival = network.send(EXACT, given({}), note)
+            arrival.slopes()
+        left = weakref.ref(note), weakref.ref(arrival.tracer)
+        del note, arrival
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()

@@ -224,7 +224,7 @@ class PathTracer(TorchFunctionMode):
         """Whatever the model does to gradients, and to what is saved for them: the slopes of counts are ours."""
         if not self._with_slopes:
             return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
-        hooks = saved_tensors_hooks(_itself, _itself)
+        hooks = saved_tensors_hooks(Tensor.detach, _itself)  # detached, or what makes a tensor would keep it alive
         if torch.is_grad_enabled():
             return hooks
         both = ExitStack()
