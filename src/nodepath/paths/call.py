@@ -18,7 +18,7 @@ from nodepath.paths.nested import replace_tensors
 from nodepath.paths.passage import through
 from nodepath.paths.semantics import Semantics
 from nodepath.paths.signal import Axes, Role, Signal, Storage
-from nodepath.paths.site import Site
+from nodepath.paths.site import Made, Site
 from nodepath.paths.steering import attached, gate
 
 if TYPE_CHECKING:
@@ -268,6 +268,7 @@ class Call:
         """
         signal, by = self.signal(value), self.signal(control)
         shape = broadcast(signal.shape, by.shape)
+        self.semantics.pair(signal.counts, by.counts)
         factor = self.pattern(by, kills=kills)
         counts = signal.counts if factor is None else signal.counts * factor
         counts = self.fit(counts, shape)
@@ -338,7 +339,10 @@ class Call:
             counts = signal.unfolded(geometry.axis)
             here = geometry.folded(self.folded(signal))
             edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
-            made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
+            if isinstance(edges, Made):
+                made, exponent, edges = *self.settle(edges.counts, signal.exponent), None
+            else:
+                made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
         offsets = None
         if bias is not None and tracer.steers:
             offsets = made.new_ones([1] * made.ndim)

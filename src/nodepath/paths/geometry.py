@@ -98,6 +98,15 @@ class Geometry:
         edges = converted(edges, counts.dtype)
         return F.linear(counts, edges) if self.linear else self._convolve(counts, edges, self.groups)
 
+    def spread_alike(self, counts: Tensor, cells: Tensor) -> Tensor:
+        """Send counts through edges that do not differ between the channels of a group.
+
+        Args:
+            counts: What arrives.
+            cells: One edge a cell, of the kernel's own shape (weight.shape[2:]), whatever is folded.
+        """
+        return self._to_outputs(self._spread_one(self._of_groups(counts), cells))
+
     def pull(self, slope: Tensor, edges: Tensor | None, counts: Tensor) -> Tensor:
         """The slope of what `spread` gives in each of the counts, from the slope in its result."""
         if edges is None:
@@ -162,11 +171,14 @@ class Geometry:
             return values.sum(-1, keepdim=True)
         return values.reshape(len(values), self.groups, -1, *values.shape[2:]).sum(2)
 
-    def _spread_one(self, grouped: Tensor) -> Tensor:
+    def _spread_one(self, grouped: Tensor, cells: Tensor | None = None) -> Tensor:
         if self.linear:
-            return grouped
-        parallel = grouped.new_full((self.groups, 1, *self.shape[2:]), self.multiplicity)
-        return self._convolve(grouped, parallel, self.groups)
+            return grouped if cells is None else grouped * cells
+        if cells is None:
+            kernel = grouped.new_full(self.shape[2:], self.multiplicity)
+        else:
+            kernel = cells.sum([axis - 2 for axis in self.parallel], keepdim=True) if self.parallel else cells
+        return self._convolve(grouped, kernel.expand(self.groups, 1, *kernel.shape), self.groups)
 
     def _to_outputs(self, grouped: Tensor) -> Tensor:
         return self._to_channels(grouped, self.outputs)

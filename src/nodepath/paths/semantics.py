@@ -46,6 +46,13 @@ class Semantics:
         """float64 for numbers (float32 on MPS, which has no other), float32 for reachability."""
         return torch.float32 if self.boolean or device.type == "mps" else torch.float64
 
+    def join(self, left: Tensor, right: Tensor) -> Tensor:
+        """What two branches carry on together."""
+        return left + right
+
+    def pair(self, left: Tensor, right: Tensor) -> None:
+        """Two activations meet element by element, without a sum: a gate and what it steers, a query and a key."""
+
     def settle(self, counts: Tensor, exponent: int) -> tuple[Tensor, int]:
         """Bring counts that an operation has made back into the number range, exactly.
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nodepath.paths.geometry import Geometry
 
-__all__ = ["Note", "Part", "Passing", "Site", "Weigh", "dense", "given"]
+__all__ = ["Made", "Note", "Part", "Passing", "Site", "Weigh", "dense", "given"]
 
 Part = tuple[str, int]
 """A layer's parameter name and the first of its rows that one use reads: 0 but for the parts of a packed projection."""
@@ -50,14 +50,25 @@ class Site:
 class Weigh(Protocol):
     """Gives the edges of a layer when the signal reaches it."""
 
-    def __call__(self, site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """Edges of the shape of the site's weight; None: all.
+    def __call__(self, site: Site, counts: Tensor, spread: Callable[[Tensor | None], Tensor]) -> "Tensor | None | Made":
+        """Edges of the shape of the site's weight; None: all; `Made`: what leaves the layer, whatever its edges.
 
         Args:
             site: Where.
             counts: The mantissas that arrive.
-            spread: Applies edges to `counts`.
+            spread: Applies edges to `counts`; None: all.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What leaves a layer, computed by who was asked for its edges.
+
+    Attributes:
+        counts: Mantissas with the exponent of what arrived, of the axes of the layer's output; length 1 where folded.
+    """
+
+    counts: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,7 @@ class Note(Protocol):
         """
 
 
-def dense(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
+def dense(site: Site, counts: Tensor, spread: Callable[[Tensor | None], Tensor]) -> Tensor | None:
     """Every weight is an edge; of a fixed filter, those that are not zero."""
     del spread
     if site.name is None and not isinstance(site.weight, nn.Parameter):
@@ -106,7 +117,7 @@ def dense(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Ten
 def given(edges: Mapping[str, Tensor]) -> Weigh:
     """Edges by parameter name; what is absent is dense."""
 
-    def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
+    def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor | None], Tensor]) -> Tensor | None:
         if site.name is not None and site.name in edges:
             own = edges[site.name]
             return (own if len(own) == len(site.weight) else own[site.rows]).to(counts.device)

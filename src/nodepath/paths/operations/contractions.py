@@ -85,6 +85,7 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
     assert left is not None
     assert right is not None
     if left.role == right.role:
+        _pair_along_sum(call, (left.counts, right.counts), labels)
         ones = left.counts.new_ones(()).expand([1] * len(shape) if call.folds else shape)
         if not call.semantics.boolean:
             return call.attention(ones, shape)
@@ -99,6 +100,18 @@ def _contract(call: Call, tensors: tuple[Tensor, Tensor], labels: tuple[str, str
     # what attention reads is a value, whatever it had passed before
     role = Role.VALUE if steering.role is Role.ATTENTION else value.role
     return call.summed(value, _reading(pattern, place, labels, made), shape, role=role, silent=value.silent)
+
+
+def _pair_along_sum(call: Call, counts: tuple[Tensor, Tensor], labels: tuple[str, str]) -> None:
+    """Queries and keys meet channel by channel, where all axes that are not common are folded."""
+    common = [label for label in labels[0] if label in labels[1]]
+    lined_up = []
+    for values, names in zip(counts, labels, strict=True):
+        alone = [axis for axis, name in enumerate(names) if name not in common]
+        if any(values.shape[axis] > 1 for axis in alone):
+            return
+        lined_up.append(values.permute([names.index(name) for name in common] + alone).flatten())
+    call.semantics.pair(*lined_up)
 
 
 def _reading(pattern: Tensor, place: int, labels: tuple[str, str], made: str) -> Callable[[Tensor], Tensor]:

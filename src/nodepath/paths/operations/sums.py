@@ -34,7 +34,7 @@ def merge(call: Call, input: Any, other: Any, *, alpha: float = 1, out: None = N
     if call.tracer.steers and not all(signal.silent for signal in signals):
         standing = call.offsets_at(input, left) + call.offsets_at(other, right)
         offsets = call.fit((standing > 0).to(left), shape)
-    made, exponent = call.settle(call.fit(left + right, shape), exponent)
+    made, exponent = call.settle(call.fit(call.semantics.join(left, right), shape), exponent)
     return call.emit(made, exponent, shape=shape, merges=(input, other), offsets=offsets)
 
 
