@@ -1,11 +1,10 @@
-"""The living part of a masked network of convolutions, each followed by its BatchNorm: the same function, trained faster.
+"""The living part of a masked network, trained in less time.
 
-For the studies of this folder, and the zoo's networks alone.
+Of convolutions and Linears, each before its BatchNorm if it has one. For the studies of this folder, and the zoo's networks alone.
 """
 
 import copy
 
-import torch
 from torch import Tensor, nn
 
 import nodepath

@@ -1,4 +1,4 @@
-"""Short trainings that settle what `npb-even` does by default: `python -m bench.trainings --data ../shared/data/cifar10`.
+"""Short trainings that settle what `npb-even` does by default: `python -m bench.trainings`.
 
 Each run prunes a fresh network, leaves out what lies on no path, trains what is left and notes the accuracy of the last
 epoch: SGD (Nesterov .9, weight decay 5e-4, batches of 128), one cycle of the step size up to .2; of 32x32 images random
@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -114,7 +114,7 @@ class Normed(nn.Module):
     def __init__(self, hidden: int = 100, depth: int = 5, inputs: int = 784, classes: int = 10) -> None:
         super().__init__()
         sizes = [inputs] + [hidden] * depth
-        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in range(depth))
         self.head = nn.Linear(hidden, classes)
 
@@ -167,7 +167,6 @@ def perform(run: Run, data: tuple[Tensor, ...]) -> dict[str, Any]:
         "prune_seconds": pruned,
         "seconds": time.perf_counter() - began,
     }
-
 
 
 def rows() -> list[dict[str, Any]]:

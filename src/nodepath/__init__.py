@@ -10,18 +10,20 @@ from importlib.metadata import version
 
 from nodepath import controls, data, errors, methods, models, paths
 from nodepath.masks import MaskSet
-from nodepath.methods import prune
+from nodepath.methods import Frontier, frontier, prune
 from nodepath.paths import Topology, effective, measure
 
 __version__ = version("nodepath")
 
 __all__ = [
+    "Frontier",
     "MaskSet",
     "Topology",
     "controls",
     "data",
     "effective",
     "errors",
+    "frontier",
     "measure",
     "methods",
     "models",

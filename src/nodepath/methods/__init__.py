@@ -6,6 +6,7 @@ Every module of this folder is imported, so a new file joins by itself.
 from importlib import import_module
 from pkgutil import iter_modules
 
+from nodepath.methods.even_frontier import Frontier, FrontierPoint, frontier
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.prune import prune
 from nodepath.methods.registry import METHODS, Method, create, describe, names, needs_batch
@@ -13,4 +14,17 @@ from nodepath.methods.registry import METHODS, Method, create, describe, names, 
 for _module in iter_modules(__path__, f"{__name__}."):
     import_module(_module.name)
 
-__all__ = ["METHODS", "Choice", "Method", "Problem", "create", "describe", "names", "needs_batch", "prune"]
+__all__ = [
+    "METHODS",
+    "Choice",
+    "Frontier",
+    "FrontierPoint",
+    "Method",
+    "Problem",
+    "create",
+    "describe",
+    "frontier",
+    "names",
+    "needs_batch",
+    "prune",
+]

@@ -5,17 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nodepath.methods.living import Block
+from nodepath.methods.shared_out import Numbers, shared_out
 from nodepath.paths.mean_field import mean_field
 from nodepath.paths.network import Network
 from nodepath.paths.site import Part
 
-__all__ = ["Plan", "plan", "shared_out"]
-
-Numbers = NDArray[np.float64]
+__all__ = ["Plan", "plan"]
 
 _ROUNDS = 6
 """Steps towards equal returns; the budgets of the papers' networks move by less than 1 % after four."""
@@ -67,7 +65,7 @@ def plan(
     cells = {part: torch.ones(shape, dtype=torch.float64) for part, shape in shapes.items()}
     first = mean_field(network, {part: torch.full(s, 0.5, dtype=torch.float64) for part, s in shapes.items()}, living)
     cells = {part: (first.shares[part] > 0).double().cpu() for part in cells}
-    weights = {part: 1.0 for part in cells}
+    weights = dict.fromkeys(cells, 1.0)
     numbers: dict[Part, float] = {}
     found = first
     for _ in range(rounds):
@@ -85,9 +83,7 @@ def plan(
     return Plan(found.log2_paths, numbers, cells)
 
 
-def _amounts(
-    blocks: Sequence[Block], weights: Sequence[float], caps: Sequence[int], keep: float
-) -> dict[Part, float]:
+def _amounts(blocks: Sequence[Block], weights: Sequence[float], caps: Sequence[int], keep: float) -> dict[Part, float]:
     """In proportion to the weights, but enough for every living channel where that can be."""
     amounts = shared_out(np.array(weights), _least(blocks, np.array(caps, dtype=float), keep), np.array(caps), keep)
     return {block.part: float(amount) for block, amount in zip(blocks, amounts, strict=True)}
@@ -114,32 +110,3 @@ def _densities(cells: Tensor, number: float) -> Tensor:
     gains = cells.flatten().numpy()
     shared = shared_out(gains, np.zeros(len(gains)), (gains > 0).astype(float), number)
     return torch.from_numpy(shared).reshape(cells.shape)
-
-
-def shared_out(weights: Numbers, lows: Numbers, highs: Numbers, total: float) -> Numbers:
-    r"""Amounts $\min(\max(\lambda w, low), high)$ that sum to a total, as far as lows and highs allow.
-
-    The sum grows with $\lambda$ in straight pieces, between the points where an amount leaves its low or meets its high.
-
-    Args:
-        weights: w >= 0 (n,); what has 0 stays at its low.
-        lows, highs: Bounds of each amount (n,).
-        total: The sum to reach; if the lows exceed it they are scaled down.
-
-    Cost: O(n log n).
-    """
-    if lows.sum() >= total:
-        return lows * (total / max(lows.sum(), 1.0))
-    free = weights > 0
-    amounts = np.where(free, highs, lows).astype(float)
-    if amounts.sum() <= total:
-        return amounts
-    w, low, high = weights[free], lows[free], highs[free]
-    points = np.concatenate([low / w, high / w])
-    order = np.argsort(points, kind="stable")
-    points, slopes = points[order], np.concatenate([w, -w])[order].cumsum()
-    sums = lows.sum() + np.concatenate([[0.0], (slopes[:-1] * np.diff(points)).cumsum()])
-    piece = int(np.searchsorted(sums, total, side="right")) - 1
-    factor = points[piece] + (total - sums[piece]) / slopes[piece]
-    amounts[free] = np.clip(factor * w, low, high)
-    return amounts

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
+from nodepath.methods.shared_out import shared_out
 from nodepath.paths.channels import Channels, Side
 from nodepath.paths.layer import Layer
 from nodepath.paths.network import Network
@@ -96,7 +98,7 @@ class Groups:
         self._reads, self._writes = (torch.zeros(channels.number, dtype=torch.int64) for _ in range(2))
         for side in channels.sides:
             known = side.channels >= 0
-            found = side.channels[known].unique()
+            found = torch.unique(side.channels[known])
             (self._reads if side.incoming else self._writes)[found] += 1
             mark, step = torch.randint(1 << 60, (2,), generator=marks)
             whole[found] += mark
@@ -117,7 +119,7 @@ class Groups:
         self.writers: list[list[str]] = [[] for _ in self.sizes]
         for side in channels.sides:
             if not side.incoming:
-                for number in self._of[side.channels].unique().tolist():
+                for number in torch.unique(self._of[side.channels]).tolist():
                     if number >= 0 and side.part[0] not in self.writers[number]:
                         self.writers[number].append(side.part[0])
 
@@ -129,7 +131,7 @@ class Groups:
         turn = _rank_within(cell, draw)  # within what one group of a convolution holds
         return _rank_within(self._of, turn.double() * (number + 1) + place.double() + draw / 2)
 
-    def shares(self, width: Width) -> list[float]:
+    def shares(self, width: Sequence[float] | Mapping[str, float]) -> list[float]:
         """The share of each group.
 
         Raises:
@@ -137,11 +139,9 @@ class Groups:
         """
         if isinstance(width, Mapping):
             return [self._named(width, number) for number in range(len(self.sizes))]
-        if isinstance(width, Sequence):
-            if len(width) != len(self.sizes):
-                raise ArgumentError(f"width has {len(width)} shares; the network has {self._listed()}")
-            return [share_of(each) for each in width]
-        return [share_of(width)] * len(self.sizes)
+        if len(width) != len(self.sizes):
+            raise ArgumentError(f"width has {len(width)} shares; the network has {self._listed()}")
+        return [share_of(each) for each in width]
 
     def _named(self, width: Mapping[str, float], number: int) -> float:
         for pattern, share in width.items():
@@ -157,9 +157,20 @@ class Groups:
         first = [f"{names[0]} ({size})" for names, size in zip(self.writers, self.sizes, strict=True) if names]
         return f"{len(self.sizes)} groups of channels, written by {', '.join(first[:6])}{' ...' if first[6:] else ''}"
 
-    def counts(self, shares: Sequence[float]) -> list[int]:
-        """How many channels of each group live: at least one."""
-        return [max(1, round(share * size)) for share, size in zip(shares, self.sizes, strict=True)]
+    def counts(self, width: Width, taper: float = 1.0) -> list[int]:
+        r"""How many channels of each group live: at least one.
+
+        Args:
+            width: The share of all channels that live, or of each group.
+            taper: How the number that live grows with the size C of a group, $\min(C, \kappa C^{taper})$: 1: the same
+                share of each; 0: the same number. Of a single `width` alone.
+        """
+        sizes = np.array(self.sizes, dtype=float)
+        if isinstance(width, Mapping | Sequence):
+            wanted = np.array(self.shares(width)) * sizes
+        else:
+            wanted = shared_out(sizes**taper, np.zeros(len(sizes)), sizes, share_of(width) * sizes.sum())
+        return [max(1, round(number)) for number in wanted]
 
     def living(self, counts: Sequence[int]) -> Tensor:
         """Which channels live (channels,), bool; the network's own inputs and outputs all do."""

@@ -338,10 +338,12 @@ class Call:
         else:
             counts = signal.unfolded(geometry.axis)
             here = geometry.folded(self.folded(signal))
-            edges = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
-            if isinstance(edges, Made):
-                made, exponent, edges = *self.settle(edges.counts, signal.exponent), None
+            given = tracer.weigh(site, counts, lambda edges: here.spread(counts, edges))
+            if isinstance(given, Made):
+                made, exponent = self.settle(given.counts, signal.exponent)
+                edges = None
             else:
+                edges = given
                 made, exponent = self.settle(through(counts, edges, here, site, tracer.note), signal.exponent)
         offsets = None
         if bias is not None and tracer.steers:

@@ -1,4 +1,4 @@
-"""Which channels of which layers are one: tied by residual adds, gates, concats, depthwise layers and shared weights."""
+"""Which channels of which layers are one: tied by residual adds, gates, depthwise layers, shared weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -133,7 +133,7 @@ def channels(network: Network) -> Channels:
     with torch.no_grad():
         arrival = network.send(walk.semantics, walk, resolution="channel")
     ends = [torch.tensor([_SOURCE]), *(outputs.flatten().cpu() for outputs in arrival.outputs)]
-    known = torch.cat([torch.tensor([_SOURCE]).double(), *(labels.cpu() for labels in walk.given.values())]).unique()
+    known = torch.unique(torch.cat([ends[0].double(), *(labels.cpu() for labels in walk.given.values())]))
     pairs = [(left.flatten().cpu(), right.flatten().cpu()) for left, right in walk.semantics.met]
     left, right = (_places(known, torch.cat(side)) for side in zip(*pairs, strict=True)) if pairs else (known[:0],) * 2
     both = (left >= 0) & (right >= 0)
@@ -181,5 +181,6 @@ def _components(number: int, left: Tensor, right: Tensor) -> Tensor:
             after.scatter_reduce_(0, least[ends], joined, "amin")
         after = after[after]
         if torch.equal(after, least):
-            return torch.unique(least, return_inverse=True)[1]
+            numbers: Tensor = torch.unique(least, return_inverse=True)[1]
+            return numbers
         least = after

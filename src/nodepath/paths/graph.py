@@ -1,9 +1,9 @@
 """The order in which a forward pass uses its layers, and where its branches meet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Graph", "Merge", "bypassed_layers", "projection_shortcuts"]
+__all__ = ["Graph", "Merge", "bypassed_layers", "longest_chain", "projection_shortcuts"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def projection_shortcuts(graph: Graph) -> frozenset[str]:
     found: set[str] = set()
     for side, other, _ in _residual_branches(graph):
         alone = [graph.layers[step] for step in side if graph.layers[step] is not None]
-        if len(alone) == 1 and _longest_chain(graph, other) >= 2:
+        if len(alone) == 1 and longest_chain(graph, other) >= 2:
             found.update(name for name in alone if name is not None)
     return frozenset(found)
 
@@ -90,7 +90,7 @@ def _members(bits: int) -> list[int]:
     return members
 
 
-def _longest_chain(graph: Graph, steps: list[int]) -> int:
+def longest_chain(graph: Graph, steps: Sequence[int]) -> int:
     """The most prunable layers in sequence among `steps`, which are in order."""
     length: dict[int, int] = {}
     for step in steps:

@@ -50,7 +50,7 @@ class Site:
 class Weigh(Protocol):
     """Gives the edges of a layer when the signal reaches it."""
 
-    def __call__(self, site: Site, counts: Tensor, spread: Callable[[Tensor | None], Tensor]) -> "Tensor | None | Made":
+    def __call__(self, site: Site, counts: Tensor, spread: Callable[[Tensor | None], Tensor]) -> "Tensor | Made | None":
         """Edges of the shape of the site's weight; None: all; `Made`: what leaves the layer, whatever its edges.
 
         Args:
