@@ -118,8 +118,36 @@ def test_npb_keeps_all_nodes_and_the_paths_of_the_exact_solution(c, ratio, withi
 
 
 def test_npb_that_favours_nodes_has_them_all_but_a_narrow_effective_width():
-    """Sections 3 and 7: alpha .99, beta .001, max_p 5 at 99 %."""
-    topo = paper(masks("npb", 2, 0, alpha=0.99, beta=0.001, max_per_kernel=5))
+    """Sections 3 and 7: alpha .99, beta .001, max_p 5 at 99 %, each layer optimal to the last digit."""
+    topo = paper(masks("npb", 2, 0, alpha=0.99, beta=0.001, max_per_kernel=5, slack=0.0))
     assert topo.nodes == DENSE_NODES
     assert topo.path_ratio == pytest.approx(0.302, abs=0.01)
     assert topo.effective_width == pytest.approx(163, abs=15)
+
+
+def test_npb_with_slack_is_three_times_as_wide_at_the_same_nodes_and_paths():
+    topo = paper(masks("npb", 2, 0, alpha=0.99, beta=0.001, max_per_kernel=5))
+    assert topo.nodes == DENSE_NODES
+    assert topo.path_ratio == pytest.approx(0.302, abs=0.01)
+    assert topo.effective_width > 500
+
+
+@pytest.mark.parametrize(("c", "width", "ratio"), [(1, 590, 0.69), (1.5, 370, 0.54), (2, 190, 0.41)])
+def test_npb_by_default_keeps_all_nodes_more_paths_than_erk_and_a_good_width(c, width, ratio):
+    """With optima to the last digit and columns of any kind: effective width 169, 97, 51, ratio .695, .531, .438."""
+    for seed in range(3):
+        topo = paper(masks("npb", c, seed))
+        assert topo.nodes == DENSE_NODES
+        assert topo.kept == topo.effective
+        assert topo.effective_width > width
+        assert topo.path_ratio > ratio
+
+
+def test_npb_with_alpha_goes_from_paths_to_nodes():
+    """At 99 % alpha 0 has more paths than SynFlow (.589), alpha 1 all nodes with nearly equal shares."""
+    found = [paper(masks("npb", 2, 0, alpha=alpha)) for alpha in (0.0, 0.5, 1.0)]
+    ratios, widths = [topo.path_ratio for topo in found], [topo.effective_width for topo in found]
+    assert ratios == sorted(ratios, reverse=True)
+    assert widths == sorted(widths)
+    assert ratios[0] > 0.589
+    assert widths[-1] > 0.95 * DENSE_NODES

@@ -64,21 +64,29 @@ def test_warns_of_nothing_where_the_budget_fits(recwarn):
 def test_a_single_linear_reaches_the_optimum_of_integer_programming(keep, alpha):
     model = nn.Linear(6, 5)
     masks = nodepath.prune(model, torch.zeros(1, 6), method="npb", sparsity=1 - keep / 30, alpha=alpha)
-    problem = LayerProblem(torch.ones(6, dtype=torch.float64), 5, torch.ones(6, dtype=torch.int64), keep, alpha, 0.0)
+    ones = torch.ones(1, 6, dtype=torch.int64)
+    problem = LayerProblem(ones.double(), 5, ones, keep, alpha, 0.0)
     best = objective(problem, by_milp(problem))
-    assert objective(problem, masks["weight"].T.long()) == pytest.approx(best, abs=1e-9)
+    assert objective(problem, masks["weight"].T.long().unsqueeze(0)) == pytest.approx(best, abs=1e-9)
 
 
 @pytest.mark.parametrize("keep", [4, 9, 20, 60])
 @pytest.mark.parametrize(("alpha", "beta", "cap"), [(0.5, 0.0, None), (0.01, 1.0, 5), (0.9, 0.1, 2)])
-def test_a_single_convolution_reaches_the_optimum_of_integer_programming(keep, alpha, beta, cap):
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 4)])
+def test_a_single_convolution_reaches_the_optimum_of_integer_programming(keep, alpha, beta, cap, groups, kernel):
     """Without padding every cell reads every position alike, so the surrogate's paths are one an input pixel."""
-    model = nn.Conv2d(3, 4, 3)
+    model = nn.Conv2d(4, 4, kernel, groups=groups)
+    cells, size = kernel[0] * kernel[1], model.weight.numel()
+    keep = min(keep, size)
     options = {"alpha": alpha, "beta": beta, "max_per_kernel": cap}
-    masks = nodepath.prune(model, torch.zeros(1, 3, 5, 5), method="npb", sparsity=1 - keep / 108, **options)
-    soft = 9 if cap is None else max(cap, -(-keep // 12))
-    problem = LayerProblem(torch.full((3,), 25.0, dtype=torch.float64), 4, torch.full((3,), soft), keep, alpha, beta)
-    counts = masks["weight"].flatten(2).sum(dim=2).T
+    masks = nodepath.prune(model, torch.zeros(1, 4, 5, 5), method="npb", sparsity=1 - keep / size, **options)
+    kernels = size // cells
+    soft = cells if cap is None else max(cap, -(-keep // kernels))
+    paths = torch.full((groups, 4 // groups), 25.0, dtype=torch.float64)
+    caps = torch.full(paths.shape, min(cells, soft))
+    problem = LayerProblem(paths, 4 // groups, caps, keep, alpha, beta)
+    counts = masks["weight"].flatten(2).sum(dim=2).reshape(groups, 4 // groups, 4 // groups).transpose(1, 2)
     assert int(counts.max()) <= soft
     assert objective(problem, counts) == pytest.approx(objective(problem, by_milp(problem)), abs=1e-9)
 
@@ -98,7 +106,7 @@ def test_kernels_keep_no_more_than_asked(resnet20):
     masks = nodepath.prune(resnet20, X, method="npb", sparsity=0.9, alpha=0.99, beta=0.001, max_per_kernel=5)
     name = "layer3.2.conv2.weight"
     assert int(masks[name].flatten(2).sum(dim=2).max()) <= 5
-    free = nodepath.prune(resnet20, X, method="npb", sparsity=0.9)
+    free = nodepath.prune(resnet20, X, method="npb", sparsity=0.9, alpha=0.0)
     assert int(free[name].flatten(2).sum(dim=2).max()) > 5
 
 

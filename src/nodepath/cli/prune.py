@@ -57,7 +57,7 @@ def prune(
         method,
         sparsity=sparsity,
         seed=seed,
-        batch=subject.batch_for(method, seed),
+        batch=subject.batch_for(method, seed, **chosen),
         bn=bn,
         scope=scope,
         include=include,

@@ -1,6 +1,7 @@
 """From what the user typed to a model, an example input and a score batch."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,9 +66,9 @@ class Subject:
             load_weights_(model, weights)
         return cls(name, model.to(place), torch.zeros(1, *shape, device=place), shape, dataset, seed)
 
-    def batch_for(self, method: str, seed: int) -> tuple[Tensor, Tensor] | None:
+    def batch_for(self, method: str, seed: int, **options: Any) -> tuple[Tensor, Tensor] | None:
         """The score batch, if the method needs one and there are data: 10 images a class, without augmentation."""
-        if self.dataset is None or not needs_batch(method):
+        if self.dataset is None or not needs_batch(method, **options):
             return None
         preparation = Preparation.of(self.dataset, self.size)
         return score_batch_for(self.dataset, preparation, seed=seed, device=self.x.device)

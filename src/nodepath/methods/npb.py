@@ -1,47 +1,30 @@
 """NPB: node-path balancing, layer by layer from the input, solved exactly."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from numbers import Real
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from nodepath.budgets import BUDGETS
 from nodepath.errors import ArgumentError
-from nodepath.methods.npb_layer import LayerProblem, solve
+from nodepath.methods.npb_budget import none_empty
+from nodepath.methods.npb_cells import DRAWS
+from nodepath.methods.npb_presets import PRESETS, Preset
+from nodepath.methods.npb_walk import Walk
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
-from nodepath.paths.layer import Layer
+from nodepath.methods.selection import check_finite
 from nodepath.paths.semantics import EXACT
-from nodepath.paths.site import Part, Site, dense
+from nodepath.registry import nearest
+from nodepath.scores import SCORES, Score
 
 __all__ = ["NodePathBalancing"]
 
-Cells = Literal["paths", "random", "magnitude"]
-
-_SHARPNESS = 16
-"""Power of the paths that cells are drawn by.
-
-On a 32x32 map every cell of a 3x3 kernel sees nearly all paths, and the draw stays spread; on a 2x2 map a corner cell
-sees a quarter, and what it passes on, the next layer's corner cells miss. In proportion (power 1) VGG-19 keeps 2,972 of
-5,607 nodes at 99 %, with power 4 5,151, with 16 all; ResNet-20 always all 701."""
-
-
-@dataclass(frozen=True)
-class _Arriving:
-    """What reaches a layer, per group: paths of each input, and of each input what each cell would pass on.
-
-    Attributes:
-        paths: (groups, inputs of the group).
-        cells: (groups, inputs of the group, cells).
-    """
-
-    paths: Tensor
-    cells: Tensor
+_OF_PRESETS = ("alpha", "beta", "max_per_kernel", "cells", "slack")
 
 
 @METHODS.register("npb")
@@ -53,173 +36,123 @@ class NodePathBalancing:
     $\alpha A + (1 - \alpha) B + \beta R$ (see `LayerProblem`) within an ERK budget. The paper's integer program is a
     min-cost flow; the greedy solves it exactly. Weights that lie on no path in the end are spent again where they do.
 
+    An optimum leaves open which outputs the weights go to, and nearly equal inputs count as equal. That is used for the
+    network's sake: of a layer that keeps n weights some outputs share most of them evenly, $n^{1-\alpha}$ each, and
+    each other one gets a single one. So about $n^\alpha$ nodes carry the paths, and nodes and paths weigh alike in
+    orders of magnitude at alpha 1/2. Layers of as many outputs take the same ones, since residual adds join these.
+
     Args:
-        alpha: Weight of nodes against paths, 0 .. 1.
+        alpha: Weight of nodes against paths, 0 .. 1. Like the other options but `budget`, None: the preset's.
         beta: Weight of open kernels, >= 0; convolutions only.
-        max_per_kernel: The most weights in a kernel; None: all. A soft cap: a layer whose budget needs more gets the
-            least that holds it.
-        budget: How many weights each layer keeps.
+        max_per_kernel: The most weights in a kernel. A soft cap: a layer whose budget needs more gets the least that
+            holds it. None: the preset's, which by default is none.
+        budget: How many weights each layer keeps. Each gets at least one, if there are as many.
         cells: Which weights of a kernel. "paths": drawn by a power of the pixel-level paths that they would carry, so
             that kernels spread out on large maps and stay near the centre on small ones, where others lead nowhere;
-            "random": drawn among those that carry any; "magnitude": the largest among those.
+            "random": drawn among those that carry any; or the best of those by a score: its name ("magnitude"), or
+            a score object. A score may need data.
+        slack: So large a share of a layer's most paths may be given up to spread weights over more inputs, 0 .. 1:
+            inputs are never quite equal, and an optimum to the last digit fills the richest, which makes hubs. With 0
+            each layer is optimal, with s within $(1 - \alpha) s$ of it.
+        preset: Settings by name. "balanced"; "nodes" and "paths", which favour these; "published" and
+            "published-resnet18", those of the paper. An option that is given overrides the preset's.
 
-    Cost: one forward pass in float64, a sort of each layer's inputs, and two boolean passes. Needs data: no.
+    Cost: one forward pass in float64, a sort of each layer's inputs, writing the masks, and two boolean passes. Needs
+    data: no, but for a score that does.
 
-    Variants: the published settings are alpha .01, beta 1 (2 for ResNet-18), where the objective is nearly flat. The
-    paper's formula weighs the node term by the paths, its code does not; nor does this.
+    Variants: the published settings are alpha .01, beta 1 (2 for ResNet-18), at most 9 (6) weights a kernel, 2 fewer
+    after each projection shortcut down to 5, where the objective is nearly flat. The paper's formula weighs the node
+    term by the paths, its code does not; nor does this.
 
     Reference:
         Pham, Ta, Liu, Xiang, Le, Wen, Tran-Thanh. Towards data-agnostic pruning at initialization: what makes a good
         sparse mask? NeurIPS 2023.
     """
 
-    alpha: float = 0.5
-    beta: float = 0.0
+    alpha: float | None = None
+    beta: float | None = None
     max_per_kernel: int | None = None
     budget: str = "erk"
-    cells: Cells = "paths"
+    cells: str | Score | None = None
+    slack: float | None = None
+    preset: str = "balanced"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.alpha, Real) or not 0 <= self.alpha <= 1:
-            raise ArgumentError(f"alpha is {self.alpha!r}; npb weighs nodes by alpha and paths by 1 - alpha, so 0 .. 1")
-        if not isinstance(self.beta, Real) or not 0 <= self.beta < math.inf:
+        if not isinstance(self.preset, str) or self.preset not in PRESETS:
+            raise ArgumentError(f"unknown preset '{self.preset}'; {nearest(str(self.preset), PRESETS)}")
+        for name in _OF_PRESETS:  # so that masks record what held
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(PRESETS[self.preset], name))
+        for name, role in (("alpha", "weighs nodes by it and paths by 1 - alpha"), ("slack", "may give up that share")):
+            value = getattr(self, name)
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise ArgumentError(f"{name} is {value!r}; npb {role}, so pass a number from 0 to 1")
+        if not _is_number(self.beta) or not 0 <= self.beta < math.inf:  # type: ignore[operator]
             raise ArgumentError(f"beta is {self.beta!r}; npb's weight of open kernels must be finite and at least 0")
         cap = self.max_per_kernel
-        if cap is not None and (not isinstance(cap, int) or cap < 1):
-            raise ArgumentError(f"max_per_kernel is {cap!r}; use a whole number >= 1, or None for no cap")
-        if self.cells not in get_args(Cells):
-            raise ArgumentError(f"cells is '{self.cells}'; choose one of {', '.join(get_args(Cells))}")
+        if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
+            raise ArgumentError(f"max_per_kernel is {cap!r}; use a whole number >= 1, or None for the preset's")
+        _ = self._score
+
+    @property
+    def needs_batch(self) -> bool:
+        """Whether the score that `cells` names needs data."""
+        return self._score is not None and self._score.needs_batch
+
+    @property
+    def bn(self) -> str:
+        """The BatchNorm mode of that score."""
+        mode: str = getattr(self._score, "bn", "eval-identity")
+        return mode
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        network = problem.network
-        budget = problem.layer_counts(self.budget)
-        if budget is None:
+        if not isinstance(self.budget, str):
+            raise ArgumentError(f"budget is {self.budget!r}; pass the name of one: {', '.join(BUDGETS)}")
+        counts = problem.layer_counts(self.budget)
+        if counts is None:
             raise ArgumentError("npb solves layer by layer; instead of scope='global' choose a budget, e.g. 'erk'")
-        masks: dict[str, Tensor] = {}
-        solved: set[Part] = set()
-        shares = {
-            (name, row): share
-            for name, keep in budget.items()
-            for row, share in zip(*_by_part(network.layers[name], keep), strict=True)
-        }
-
-        def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> Tensor | None:
-            if site.name is None or site.name not in budget:
-                return dense(site, counts, spread)
-            layer = network.layers[site.name]
-            if site.name not in masks:
-                masks[site.name] = torch.zeros(layer.shape, dtype=torch.bool, device=network.device)
-            part = site.name, site.first_row
-            if part not in solved:
-                seen = _arriving(layer, counts, spread)
-                rows = replace(layer, shape=tuple(site.weight.shape), rows=(site.weight.shape[0],))
-                masks[site.name][site.rows] = self._mask(rows, seen, shares[part], problem)
-                solved.add(part)
-            return masks[site.name][site.rows]
-
+        if problem.counts is None:
+            counts = none_empty(counts)
+        walk = Walk(self.settings, problem, counts, self._scores(problem))
         with torch.no_grad():
-            network.send(EXACT, weigh)
-        chosen = {name: masks[name] for name in problem.included}
-        by_layer = problem.counts is not None
-        nodes_first = self.alpha >= 0.5
-        return Choice(respend(network, chosen, problem.generator, nodes_first=nodes_first, by_layer=by_layer))
-
-    def _mask(self, layer: Layer, arriving: _Arriving, keep: int, problem: Problem) -> Tensor:
-        """Solve one layer and write its mask."""
-        preference = self._preference(layer, arriving, problem)
-        room = (arriving.cells > 0).sum(dim=2).cpu()
-        caps = _soft_caps(room, layer.outputs // layer.groups, keep, self.max_per_kernel)
-        paths = arriving.paths.cpu()
-        chosen = torch.zeros(preference.shape, dtype=torch.bool)
-        per_group = layer.outputs // layer.groups
-        for group, share in enumerate(_share_among_groups(paths, caps * per_group, keep)):
-            task = LayerProblem(
-                paths[group], per_group, caps[group], share, self.alpha, self.beta if layer.cells > 1 else 0
+            problem.network.send(EXACT, walk)
+        return Choice(
+            respend(
+                problem.network,
+                walk.masks,
+                problem.generator,
+                nodes_first=self.settings.alpha >= 0.5,
+                by_layer=problem.counts is not None,
             )
-            counts = _spread_over_outputs(*solve(task), per_group, caps[group], problem.generator)
-            # the `counts` best cells of each kernel: rank each cell within its kernel
-            ranks = preference[group].argsort(dim=2, descending=True).argsort(dim=2)
-            chosen[group] = ranks < counts.T.unsqueeze(2)
-        missing = keep - int(chosen.sum())
-        if missing > 0:  # more than can carry a path; `respend` finds them a place elsewhere, if there is one
-            flat = chosen.flatten()
-            flat[(~flat).nonzero().flatten()[:missing]] = True
-            chosen = flat.reshape(chosen.shape)
-        return layer.weights(chosen).to(problem.network.device)
+        )
 
-    def _preference(self, layer: Layer, arriving: _Arriving, problem: Problem) -> Tensor:
-        """How gladly each cell is kept (groups, out / groups, in / groups, cells); -inf where no path arrives."""
-        live = (arriving.cells > 0).cpu().unsqueeze(1)
-        shape = layer.kernels(torch.empty(layer.shape, device="meta")).shape
-        if self.cells == "magnitude":
-            wish = layer.kernels(problem.weights[layer.name].abs().double()).cpu()
-        else:
-            # Gumbel top-k: the k largest of log p + noise are a draw of k without replacement, in proportion to p
-            draws = torch.rand(shape, generator=problem.generator, dtype=torch.float64)
-            wish = -(-draws.log()).log()
-            if self.cells == "paths":
-                wish = wish + _SHARPNESS * arriving.cells.cpu().log().unsqueeze(1)
-        return wish.masked_fill(~live, -torch.inf)
+    @property
+    def settings(self) -> Preset:
+        """What holds: the preset's with the options that were given."""
+        own = {name: getattr(self, name) for name in _OF_PRESETS}
+        return replace(PRESETS[self.preset], **own)
 
+    @property
+    def _score(self) -> Score | None:
+        """What ranks the cells of a kernel; None: they are drawn."""
+        if isinstance(self.cells, str):
+            if self.cells in DRAWS:
+                return None
+            if self.cells not in SCORES:
+                raise ArgumentError(f"cells is '{self.cells}'; {nearest(self.cells, {*DRAWS, *SCORES})}")
+            return SCORES[self.cells]()
+        if isinstance(self.cells, type) or not callable(self.cells) or not hasattr(self.cells, "needs_batch"):
+            raise ArgumentError(f"cells is {self.cells!r}; pass {', '.join(map(repr, DRAWS))}, or a score")
+        return self.cells
 
-def _by_part(layer: Layer, keep: int) -> tuple[Sequence[int], Sequence[int]]:
-    """The first row of each part of a layer, and how many weights it keeps: in proportion to its rows."""
-    ends = list(accumulate(layer.rows))
-    bounds = [0, *(keep * end // ends[-1] for end in ends)]
-    return layer.first_rows, [after - before for before, after in pairwise(bounds)]
+    def _scores(self, problem: Problem) -> Mapping[str, Tensor] | None:
+        if self._score is None:
+            return None
+        scores = self._score(problem.subject, problem.weights)
+        check_finite({name: scores[name] for name in problem.included}, "scores")
+        return scores
 
 
-def _arriving(layer: Layer, counts: Tensor, spread: Callable[[Tensor], Tensor]) -> _Arriving:
-    """Paths at each input channel, and those that each cell of its kernels would pass on."""
-    shape = (layer.inputs, 1, *layer.shape[2:]) if layer.transposed else (layer.groups, *layer.shape[1:])
-    with torch.enable_grad():
-        probe = torch.ones(shape, dtype=counts.dtype, device=counts.device, requires_grad=True)
-        passed = torch.autograd.grad(spread(probe).sum(), probe)[0]
-    cells = passed.reshape(layer.groups, layer.inputs // layer.groups, -1)
-    axis = counts.ndim - 1 if layer.linear else 1
-    paths = counts.movedim(axis, 0).flatten(1).sum(dim=1).reshape(layer.groups, -1)
-    return _Arriving(paths.where((cells > 0).any(dim=2), 0.0), cells)
-
-
-def _soft_caps(room: Tensor, outputs: int, keep: int, cap: int | None) -> Tensor:
-    """Most weights in a kernel of each input: the cells that carry paths, under the least cap that holds the budget."""
-    cap = int(room.max()) if cap is None else cap
-    while int((room.clamp(max=cap) * outputs).sum()) < keep and cap < int(room.max()):
-        cap += 1
-    return room.clamp(max=cap)
-
-
-def _share_among_groups(paths: Tensor, room: Tensor, keep: int) -> list[int]:
-    """The layer's budget by group: as even as the room of the groups' live inputs allows, earlier groups first."""
-    free = (room * (paths > 0)).sum(dim=1)
-    shares = torch.zeros_like(free)
-    left = min(keep, int(free.sum()))
-    while left > 0:
-        open_groups = (shares < free).nonzero().flatten()
-        each, extra = divmod(left, len(open_groups))
-        gift = torch.full_like(open_groups, each)
-        gift[:extra] += 1
-        gift = gift.minimum(free[open_groups] - shares[open_groups])
-        shares[open_groups] += gift
-        left -= int(gift.sum())
-    return [int(share) for share in shares]
-
-
-def _spread_over_outputs(
-    kernels: Tensor, kept: Tensor, outputs: int, caps: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Weights in each kernel (inputs, outputs).
-
-    A row's kernels go to successive outputs, in a random cyclic order; its extra cells fill one kernel after the other,
-    which among the optima of the layer problem leaves the next layers the most paths.
-    """
-    starts = kernels.cumsum(0) - kernels
-    place = (
-        torch.arange(outputs).unsqueeze(0) - starts.unsqueeze(1)
-    ) % outputs  # place of each output in the row's turn
-    opened = place < kernels.unsqueeze(1)
-    spare = caps.unsqueeze(1) - 1
-    extra = (kept - kernels).unsqueeze(1) - place * spare
-    counts = opened * (1 + extra.clamp(min=0).minimum(spare))
-    return counts[:, torch.randperm(outputs, generator=generator)]
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

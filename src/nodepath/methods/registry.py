@@ -51,13 +51,17 @@ def create(name: str, **options: Any) -> Method:
     return made(entry(**options))
 
 
-def needs_batch(name: str) -> bool:
-    """Whether a method needs data.
+def needs_batch(name: str, /, **options: Any) -> bool:
+    """Whether a method needs data, with its options.
 
     Raises:
         UnknownNameError: No such method.
+        ArgumentError: See `create`.
     """
-    return bool(getattr(_entry(name)[1], "needs_batch", False))
+    needs = getattr(_entry(name)[1], "needs_batch", False)
+    if isinstance(needs, property):  # the options decide
+        needs = getattr(create(name, **options), "needs_batch", False)
+    return bool(needs)
 
 
 def describe(name: str) -> str:

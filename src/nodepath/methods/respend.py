@@ -7,13 +7,18 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import BudgetWarning
-from nodepath.methods.selection import keep_best, keep_best_by_layer
+from nodepath.masks import count_true
+from nodepath.methods.selection import top
 from nodepath.paths import Network
+from nodepath.paths.layer import Layer
 from nodepath.paths.reach import openings, reach
 
 __all__ = ["respend"]
 
 Masks = dict[str, Tensor]
+
+_TRIES = 64
+"""So many weights are looked at for one that can give way."""
 
 
 def respend(
@@ -28,7 +33,8 @@ def respend(
 
     *Bridges* are places where one weight more gives a path to weights that have none: they bring dead channels back.
     *Places* lie beside what lives: each layer fills its own, fullest kernels first, which moves the fewest nodes; what
-    it has no place for goes to the other layers. At random among equals.
+    it has no place for goes to the other layers. At random among equals. Where there is neither, weights are spent
+    together on a path of their own.
 
     Args:
         network: The network.
@@ -43,20 +49,20 @@ def respend(
     Cost: a few boolean passes a round; each round ends with fewer weights on no path.
 
     Warns:
-        BudgetWarning: There are kept weights on no path, and no place where a single one would lie on one.
+        BudgetWarning: There are kept weights on no path, and no place where they would lie on one.
     """
     masks = dict(masks)
     keep = _count(masks)
     live = _live(network, masks)
-    moves = [_bridged, _moved] if nodes_first else [_moved, _bridged]
+    moves = [_bridged, _moved, _woken] if nodes_first else [_moved, _bridged, _woken]
     if by_layer:
         moves = [_moved_within]
     while _count(live) < keep:
         better = next(filter(None, (move(network, masks, live, generator) for move in moves)), None)
         if better is None:
             warnings.warn(
-                f"{keep - _count(live)} of {keep} kept weights lie on no path, and no single weight would elsewhere; "
-                "they are kept without effect",
+                f"{keep - _count(live)} of {keep} kept weights lie on no path, and would on none elsewhere; they stay "
+                "without effect",
                 BudgetWarning,
                 stacklevel=2,
             )
@@ -71,22 +77,95 @@ def _bridged(network: Network, masks: Masks, live: Masks, generator: torch.Gener
     keep, alive = _count(masks), _count(live)
     around, beside = openings(network, masks), openings(network, live)
     bridges = {name: around[name] & ~beside[name] & ~mask for name, mask in masks.items()}
-    wish = {name: _draws(bridge, generator).masked_fill(~bridge, -torch.inf) for name, bridge in bridges.items()}
-    number = min(_count(bridges), max(1, (keep - alive) // 2))
+    drawn = torch.randperm(_count(bridges), generator=generator)
+    number = min(len(drawn), max(1, (keep - alive) // 2))
     while number:
-        more = keep_best(wish, number)
-        bridged = {name: mask | more[name] for name, mask in masks.items()}
+        bridged = _with_some(masks, bridges, drawn[:number].sort().values)
         if alive < _count(_live(network, bridged)) <= keep:
             return bridged
         number //= 2
     return None
 
 
+def _with_some(masks: Masks, more: Masks, which: Tensor) -> Masks:
+    """Masks with some of others added: those of these numbers, counted over all layers in order."""
+    made, before = dict(masks), 0
+    for name, mask in more.items():
+        number = count_true(mask)
+        here = which[(which >= before) & (which < before + number)] - before
+        before += number
+        if len(here):
+            made[name] = _added(masks[name], mask.flatten().nonzero().flatten()[here.to(mask.device)])
+    return made
+
+
+def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
+    """The living, and a few weights that together make another path; None if there are too few for one.
+
+    Of all that would lie on a path in the dense network, half after half is left out, layer by layer, as long as the
+    rest makes one. Where the dead are fewer than it needs, living ones without which all others live give way.
+    """
+    alive, keep = _count(live), _count(masks)
+    every = _live(network, {name: torch.ones_like(mask) for name, mask in masks.items()})
+    more = {name: _shuffled(every[name] & ~mask, generator) for name, mask in live.items()}
+
+    def with_more(name: str, chosen: Tensor) -> Masks:
+        return {other: _added(live[other], chosen if other == name else more[other]) for other in live}
+
+    def makes_one(name: str, chosen: Tensor) -> bool:
+        return _count(_live(network, with_more(name, chosen))) > alive
+
+    names = sorted(more, key=lambda name: -len(more[name]))
+    if not makes_one(names[0], more[names[0]]):
+        return None
+    for name in names:
+        while len(more[name]):
+            half = len(more[name]) // 2
+            halves = more[name][:half], more[name][half:]
+            smaller = next((part for part in halves if len(part) < len(more[name]) and makes_one(name, part)), None)
+            if smaller is None:
+                break
+            more[name] = smaller
+    made = with_more(names[0], more[names[0]])
+    for _ in range(_count(made) - keep):
+        fewer = _without_one(network, made, live, generator)
+        if fewer is None:
+            return None
+        made = fewer
+    return made
+
+
+def _without_one(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
+    """Masks without one of the living, such that all others live; None if some tries find none."""
+    number = _count(masks)
+    for place in torch.randperm(_count(live), generator=generator)[:_TRIES]:
+        one = _with_some({name: torch.zeros_like(mask) for name, mask in live.items()}, live, place.reshape(1))
+        fewer = {name: mask & ~one[name] for name, mask in masks.items()}
+        if _count(fewer) == _count(_live(network, fewer)) == number - 1:
+            return fewer
+    return None
+
+
+def _shuffled(places: Tensor, generator: torch.Generator) -> Tensor:
+    """The numbers of some places of a flat weight, in random order."""
+    found = places.flatten().nonzero().flatten()
+    return found[torch.randperm(len(found), generator=generator).to(found.device)]
+
+
+def _added(mask: Tensor, places: Tensor) -> Tensor:
+    """A mask with the places of these numbers."""
+    if not len(places):
+        return mask
+    made = mask.clone(memory_format=torch.contiguous_format)
+    made.view(-1)[places] = True
+    return made
+
+
 def _moved(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
     """The living, and the dead where they would live; None if there is no place."""
     places, moving = _within(network, masks, live)
     spare = _count(masks) - _count(live) - sum(moving.values())
-    free = {name: int(place.sum()) - moving[name] for name, place in places.items()}
+    free = {name: count_true(place) - moving[name] for name, place in places.items()}
     for name in sorted(masks, key=lambda name: -free[name]):
         more = min(spare, free[name])
         moving[name] += more
@@ -102,8 +181,8 @@ def _moved_within(network: Network, masks: Masks, live: Masks, generator: torch.
 def _within(network: Network, masks: Masks, live: Masks) -> tuple[Masks, dict[str, int]]:
     """The places, and how many of each layer's own dead they can take."""
     places = {name: opening & ~live[name] for name, opening in openings(network, live).items() if name in live}
-    dead = {name: int(mask.sum()) - int(live[name].sum()) for name, mask in masks.items()}
-    return places, {name: min(dead[name], int(places[name].sum())) for name in masks}
+    dead = {name: count_true(mask) - count_true(live[name]) for name, mask in masks.items()}
+    return places, {name: min(dead[name], count_true(places[name])) for name in masks}
 
 
 def _placed(
@@ -111,22 +190,33 @@ def _placed(
 ) -> Masks | None:
     if not any(moving.values()):
         return None
-    wish = {}
-    for name, mask in live.items():
-        layer = network.layers[name]
-        kernels = layer.kernels(mask.double())
-        fullness = layer.weights(kernels.sum(dim=3, keepdim=True).expand_as(kernels))
-        wish[name] = (fullness + _draws(mask, generator)).masked_fill(~places[name], -torch.inf)
-    added = keep_best_by_layer(wish, moving)
-    return {name: mask | added[name] for name, mask in live.items()}
+    made = dict(live)
+    for name, number in moving.items():
+        if number:
+            mask = live[name]
+            free = places[name].flatten().nonzero().flatten()
+            fullness = _fullness(network.layers[name], mask).flatten()[free]
+            wish = fullness + torch.rand(len(free), generator=generator, dtype=torch.float64).to(free.device)
+            made[name] = _added(mask, free[top(wish, number)])
+    return made
+
+
+def _fullness(layer: Layer, mask: Tensor) -> Tensor:
+    """Of each weight, how many its kernel keeps."""
+    kernels = layer.kernels(mask)
+    return layer.weights(kernels.sum(dim=3, keepdim=True).expand_as(kernels))
 
 
 def _filled(live: Masks, before: Masks, *, by_layer: bool) -> Masks:
     """The living and, up to the budget, those that were kept before, in order of position."""
-    rest = {name: (before[name] & ~mask).double() for name, mask in live.items()}
-    missing = {name: int(before[name].sum()) - int(mask.sum()) for name, mask in live.items()}
-    more = keep_best_by_layer(rest, missing) if by_layer else keep_best(rest, sum(missing.values()))
-    return {name: mask | more[name] for name, mask in live.items()}
+    made = dict(live)
+    missing = _count(before) - _count(live)
+    for name, mask in live.items():
+        number = count_true(before[name]) - count_true(mask) if by_layer else missing
+        rest = (before[name] & ~mask).flatten().nonzero().flatten()[: max(0, number)]
+        missing -= len(rest)
+        made[name] = _added(mask, rest)
+    return made
 
 
 def _live(network: Network, masks: Masks) -> Masks:
@@ -135,8 +225,4 @@ def _live(network: Network, masks: Masks) -> Masks:
 
 
 def _count(masks: Masks) -> int:
-    return sum(int(mask.sum()) for mask in masks.values())
-
-
-def _draws(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(like.shape, generator=generator, dtype=torch.float64).to(like.device)
+    return sum(map(count_true, masks.values()))

@@ -140,7 +140,9 @@ class _Work:
 
 
 def _prepare(spec: RunSpec, dataset: Dataset | None, device: torch.device, masks_file: Path | None) -> _Work:
-    needs_data = spec.method != DENSE and needs_batch(spec.method)  # an unknown method, before the data are read
+    needs_data = spec.method != DENSE and needs_batch(
+        spec.method, **spec.options
+    )  # an unknown method, before the data are read
     if dataset is None:
         dataset = data.load(spec.data, label_column=spec.label_column)
     model, size = network_for(

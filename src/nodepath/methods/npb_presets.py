@@ -1,0 +1,37 @@
+"""Settings of node-path balancing by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["PRESETS", "Preset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What holds where an option is not given; see `NodePathBalancing` for the options.
+
+    Attributes:
+        alpha, beta, max_per_kernel, cells, slack: The options.
+        narrows: The cap falls by 2 after each projection shortcut while it is above 5; the first convolution has none.
+    """
+
+    alpha: float
+    beta: float = 0.0
+    max_per_kernel: int | None = None
+    cells: str = "paths"
+    slack: float = 0.15
+    narrows: bool = False
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "balanced": Preset(alpha=0.5),
+        "nodes": Preset(alpha=1.0),
+        "paths": Preset(alpha=0.25),
+        "published": Preset(alpha=0.01, beta=1.0, max_per_kernel=9, cells="random", slack=0.0, narrows=True),
+        "published-resnet18": Preset(alpha=0.01, beta=2.0, max_per_kernel=6, cells="random", slack=0.0, narrows=True),
+    }
+)
+"""The published two are those of the paper's ResNet-20 and VGG-19, and of its ResNet-18. The others were chosen by what
+`measure` says of whole networks: see `docs/npb.md`."""
