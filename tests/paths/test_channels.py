@@ -146,7 +146,7 @@ def test_a_mixture_of_channels_is_no_channel():
 
 
 def test_resnet20_has_one_stream_a_stage():
-    """794 output channels; of 3 stages with 4, 4 and 5 writers each all but one stand for another, and one is pinned."""
+    """794 output channels; each stage has four writers, three of which write what the other does; one is the input."""
     found = of(nodepath.models.create("resnet20", seed=0), 3, 32, 32)
     assert found.number == 794 - (3 * 16 + 3 * 32 + 3 * 64) + 1
 

@@ -74,7 +74,8 @@ def small_networks() -> list[tuple[nn.Module, tuple[int, ...]]]:
             return self.last(x + self.hidden(x))
 
     pooled = nn.Sequential(nn.Conv2d(1, 2, 2, bias=False), nn.AvgPool2d(2, 1), nn.Conv2d(2, 1, 1, bias=False))
-    return [(nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 2, bias=False)), (3,)), (Skip(), (2,)), (pooled, (1, 4, 4))]
+    chain = nn.Sequential(nn.Linear(3, 2, bias=False), nn.Linear(2, 2, bias=False))
+    return [(chain, (3,)), (Skip(), (2,)), (pooled, (1, 4, 4))]
 
 
 @pytest.mark.parametrize("resolution", ["pixel", "channel"])

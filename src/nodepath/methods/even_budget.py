@@ -96,7 +96,8 @@ def _least(blocks: Sequence[Block], caps: Numbers, keep: float) -> Numbers:
     then layers beside a skip, which others may stand in for. What does not fit is cut in proportion.
     """
     hidden, inputs, every = (
-        np.minimum(caps, [getattr(block, name) for block in blocks]) for name in ("least_hidden", "least_sole", "least")
+        np.minimum(caps, [max(1, getattr(block, name)) for block in blocks])  # no layer is left empty
+        for name in ("least_hidden", "least_sole", "least")
     )
     least = hidden
     for more in (inputs - hidden, every - inputs):

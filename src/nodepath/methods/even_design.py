@@ -146,7 +146,7 @@ class Designer:
     def need(self, counts: Sequence[int]) -> int:
         """How many weights it takes to keep each hidden channel on a path."""
         carrying, _, _ = self.blocks(counts)
-        return sum(block.least_hidden for block in carrying)
+        return sum(max(1, block.least_hidden) for block in carrying)
 
     def design(self, counts: Sequence[int], rounds: int = 6) -> Design:
         """Share the budget out between living channels.

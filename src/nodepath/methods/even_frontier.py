@@ -2,9 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from torch import nn
@@ -147,9 +146,10 @@ def frontier(
     size = sum(network.layers[name].size for name in included)
     keep = kept_count(network, included, size, sparsity, None)
     found: dict[tuple[int, ...], FrontierPoint] = {}
-    for factor in np.linspace(0.0, 1.0, points):
+    narrowest, widest = _ends(Designer(network, included, keep, seeded(seed), PATHS))
+    for width in np.geomspace(narrowest, widest, points):
         designer = Designer(network, included, keep, seeded(seed), PATHS)
-        counts = _between(designer, float(factor))
+        counts = designer.groups.counts(float(width))
         if tuple(counts) in found:
             continue
         masks = drawn(designer.design(counts), designer)
@@ -158,11 +158,7 @@ def frontier(
             masks = respend(network, masks, designer.generator, nodes_first=False)
         topology = measure_network(network, masks, convention=convention)
         found[tuple(counts)] = FrontierPoint(
-            sum(counts) / max(1, sum(designer.groups.sizes)),
-            topology.nodes,
-            topology.effective_width,
-            topology.log10_paths,
-            topology.position,
+            float(width), topology.nodes, topology.effective_width, topology.log10_paths, topology.position
         )
     dense = network.prunable - size
     return Frontier(
@@ -176,15 +172,19 @@ def frontier(
     )
 
 
-def _between(designer: Designer, factor: float) -> list[int]:
-    """Counts between the narrowest that hold the budget (factor 0) and the widest that lie on paths (1)."""
-    one, every = [1] * len(designer.groups.sizes), designer.groups.sizes
-    narrow = designer.widest(lambda some: designer.room(some) >= designer.keep, one, wider=True)
-    wide = designer.widest(lambda some: designer.need(some) <= designer.keep, every, wider=False)
-    return [
-        min(size, max(1, round(low * (max(low, high) / low) ** factor)))
-        for low, high, size in zip(narrow, wide, every, strict=True)
-    ]
+def _ends(designer: Designer) -> tuple[float, float]:
+    """The least width whose channels hold the budget, and the largest whose channels it can keep on paths."""
+
+    def least(fits: Callable[[float], bool]) -> float:
+        low, high = 1e-4, 1.0
+        for _ in range(20):
+            middle = math.sqrt(low * high)
+            low, high = (low, middle) if fits(middle) else (middle, high)
+        return high
+
+    narrowest = least(lambda width: designer.room(designer.groups.counts(width)) >= designer.keep)
+    too_wide = least(lambda width: designer.need(designer.groups.counts(width)) > designer.keep)
+    return narrowest, max(narrowest, too_wide if too_wide == 1.0 else too_wide * 0.999)
 
 
 def _most_nodes(network: Network, topology: Topology, kept: int) -> int:

@@ -6,9 +6,7 @@ from torch import Tensor
 __all__ = ["even_pairs"]
 
 
-def even_pairs(
-    needed_inputs: Tensor, needed_outputs: Tensor, number: int, generator: torch.Generator
-) -> Tensor:
+def even_pairs(needed_inputs: Tensor, needed_outputs: Tensor, number: int, generator: torch.Generator) -> Tensor:
     """Draw distinct pairs such that all outputs occur equally often, and all inputs do, but for one.
 
     Inputs are dealt like cards: all of them in a random order, then all again in another, and each output takes what
@@ -57,4 +55,6 @@ def even_pairs(
 def _shuffled(needed: Tensor, generator: torch.Generator) -> Tensor:
     """All places in a random order, the needed ones first."""
     order = torch.randperm(len(needed), generator=generator)
-    return order if bool(needed.all()) or not bool(needed.any()) else order[(~needed[order]).long().argsort(stable=True)]
+    return (
+        order if bool(needed.all()) or not bool(needed.any()) else order[(~needed[order]).long().argsort(stable=True)]
+    )
