@@ -39,7 +39,7 @@ def run() -> Iterator[Comparison]:
 
 def subject(width: int, depth: int, vocabulary: int) -> tuple[Callable[[], object], int]:
     """A measurement with random masks at 90 %, and the number of parameters."""
-    model = _filled(width, depth, vocabulary)
+    model = filled(width, depth, vocabulary)
     masks = {
         f"{name}.weight": _drawn(module.weight)
         for name, module in model.named_modules()
@@ -54,7 +54,7 @@ def counting(width: int, depth: int, vocabulary: int) -> Callable[[], object]:
     return subject(width, depth, vocabulary)[0]
 
 
-def _filled(width: int, depth: int, vocabulary: int) -> GPT:
+def filled(width: int, depth: int, vocabulary: int) -> GPT:
     """Constant weights: drawing a billion takes longer than the measurement, which reads none."""
     with torch.device("meta"):
         model = GPT(width, depth, vocabulary)

@@ -1,10 +1,12 @@
 """Settings of node-path balancing by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["PRESETS", "Preset"]
+from nodepath.paths.layer import Layer
+
+__all__ = ["PRESETS", "Preset", "caps_by_layer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,3 +37,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 """The published two are those of the paper's ResNet-20 and VGG-19, and of its ResNet-18. The others were chosen by what
 `measure` says of whole networks: see `docs/npb.md`."""
+
+
+def caps_by_layer(settings: Preset, layers: Iterable[Layer]) -> dict[str, int | None]:
+    """The most weights in a kernel of each layer; None: all.
+
+    Args:
+        settings: What holds.
+        layers: In the order of use.
+    """
+    caps: dict[str, int | None] = {}
+    cap, first = settings.max_per_kernel, True
+    for layer in layers:
+        caps[layer.name] = None if settings.narrows and first and not layer.linear else cap
+        first = first and layer.linear
+        if settings.narrows and layer.shortcut and cap is not None and cap > 5:
+            cap -= 2
+    return caps

@@ -1,6 +1,6 @@
 """Layers solved one after the other, as the paths reach them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import accumulate, pairwise
 
@@ -11,7 +11,7 @@ from nodepath.methods.npb_arrival import Arrived, arrived
 from nodepath.methods.npb_cells import Best, Drawn, Pick, by_paths, chosen_cells
 from nodepath.methods.npb_layer import LayerProblem, solve
 from nodepath.methods.npb_layout import Kernels, lay_out
-from nodepath.methods.npb_presets import Preset
+from nodepath.methods.npb_presets import Preset, caps_by_layer
 from nodepath.methods.problem import Problem
 from nodepath.paths.layer import Layer
 from nodepath.paths.site import Part, Site, dense
@@ -41,7 +41,7 @@ class Walk:
             layer.name: torch.zeros(layer.shape, dtype=torch.bool, device=network.device) for layer in problem.layers
         }
         self._folds = network.resolution == "channel"
-        self._caps = _caps(settings, list(network.layers.values()))
+        self._caps = caps_by_layer(settings, network.layers.values())
         self._shares = {
             (layer.name, row): share
             for layer in problem.layers
@@ -103,17 +103,6 @@ class Walk:
         return Drawn(rates, self.problem.generator)
 
 
-def _caps(settings: Preset, layers: Sequence[Layer]) -> dict[str, int | None]:
-    """The most weights in a kernel of each layer; None: all."""
-    caps, cap, first = {}, settings.max_per_kernel, True
-    for layer in layers:
-        caps[layer.name] = None if settings.narrows and first and not layer.linear else cap
-        first = first and layer.linear
-        if settings.narrows and layer.shortcut and cap is not None and cap > 5:
-            cap -= 2
-    return caps
-
-
 def _soft(room: Tensor, outputs: int, keep: int, cap: int | None) -> Tensor:
     """Most weights in a kernel of each input: the cells that carry paths, under the least cap that holds the budget."""
     most = int(room.max())
@@ -125,7 +114,9 @@ def _soft(room: Tensor, outputs: int, keep: int, cap: int | None) -> Tensor:
 
 def _core(keep: int, outputs: int, alpha: float) -> float:
     """So many outputs have `keep ** (1 - alpha)` weights each if each other one has a single one."""
-    degree = max(1, keep) ** (1 - alpha)
+    if keep <= outputs:
+        return keep  # one each
+    degree = keep ** (1 - alpha)
     return outputs if degree <= 1 else min(outputs, (keep - outputs) / (degree - 1))
 
 
