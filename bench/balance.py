@@ -1,8 +1,8 @@
 """What each method gives at a budget, on the papers' networks: `python -m bench.balance` writes docs/plane.md.
 
 Nodes, paths, effective width and sparsity, multiply-adds and time of the methods side by side, and for each mask of
-another method a width at which `npb-even` has at least its effective width and its log10 paths, to 1 %. Rows are kept in
-build/balance.jsonl as they come; what is there is not done again.
+another method a width at which `npb-even` has at least its effective width and its log10 paths, to 1 %. Rows are kept
+in build/balance.jsonl as they come; what is there is not done again.
 """
 
 import argparse
@@ -110,14 +110,14 @@ def page(rows: list[Row]) -> str:
     lines = [
         "# What each method gives",
         "",
-        "Masks of the papers' three networks, freshly initialised from seed 0, papers' convention; VGG-19 in channel "
-        "resolution, the others in pixels. `paths` and `nodes` are ratios to the dense network; effective width, position "
-        "and `npb-even` are explained in [balancing.md](balancing.md). `random` cells by ERK counts (`erk`) take as many "
-        "multiply-adds as NPB: what a method saves beyond that row is its own. `matched at`: a width at which `npb-even` "
-        "has at least the effective width and the log10 paths of that mask, to 1 %.",
+        "Masks of the papers' three networks, freshly initialised from seed 0, in the papers' convention; VGG-19 in "
+        "channel resolution, the others in pixels. Node and path ratios are to the dense network; effective width, "
+        "position and `npb-even` are explained in [balancing.md](balancing.md). `erk`, random cells at ERK counts, takes "
+        "about as many multiply-adds as `npb`: what a method saves beyond that row is its own. `matched at`: a width at "
+        "which `npb-even` has at least the effective width and the log10 paths of that mask, to 1 %.",
         "",
-        f"`python -m bench.balance`, {time.strftime('%Y-%m-%d')}: {machine()}, {torch.get_num_threads()} threads, torch "
-        f"{torch.__version__.partition('+')[0]}, beside other work, so times are good to a factor of two.",
+        f"`python -m bench.balance`, {time.strftime('%Y-%m-%d')}: {machine()}, torch "
+        f"{torch.__version__.partition('+')[0]}, one thread, beside other work: times are good to a factor of two.",
     ]
     for network, (classes, resolution) in NETWORKS.items():
         here = [row for row in rows if row.network == network]

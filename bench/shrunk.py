@@ -1,6 +1,6 @@
 """The living part of a masked network, trained in less time.
 
-Of convolutions and Linears, each before its BatchNorm if it has one. For the studies of this folder, and the zoo's networks alone.
+For the studies of this folder and the zoo's networks: Linears and convolutions, each before its BatchNorm, if any.
 """
 
 import copy

@@ -108,9 +108,9 @@ def test_the_model_is_left_as_it_was(lenet):
 
 
 def test_layers_that_are_left_out_stay_dense(lenet):
-    front = nodepath.frontier(lenet, X, sparsity=0.98, exclude="conv1.weight", points=3)
+    front = nodepath.frontier(lenet, X, sparsity=0.98, exclude="conv1.weight", points=6)
     assert front.kept == 150 + round(0.02 * (61_470 - 150))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         masks = nodepath.prune(lenet, X, "npb-even", sparsity=0.98, exclude="conv1.weight")
-    assert front.efficiency(nodepath.measure(lenet, X, masks)) == pytest.approx(1, abs=0.1)
+    assert front.efficiency(nodepath.measure(lenet, X, masks)) == pytest.approx(1, abs=0.12)

@@ -131,7 +131,7 @@ def frontier(
         include: See `nodepath.prune`.
         exclude: See `nodepath.prune`.
 
-    Cost: `points` times `npb-even` and `measure`, and two dozen walks in which a layer costs as much as it has channels.
+    Cost: `points` times `npb-even` and `measure`, and 16 walks in which a layer costs as much as it has channels.
 
     Raises:
         ArgumentError: Fewer than 2 points, or another argument that makes no sense.

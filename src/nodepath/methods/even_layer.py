@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nodepath.methods.even_pairs import even_pairs
+from nodepath.methods.kernel_cells import drawn_cells
 from nodepath.methods.living import Block
 
 __all__ = ["Cover", "even_layer"]
@@ -74,7 +75,8 @@ def even_layer(block: Block, number: int, cells: Tensor, cover: Cover, generator
                 pairs = even_pairs(needs[0][group][inputs], needs[1][group][outputs], rest, generator)
                 kernels[group, outputs.unsqueeze(1), inputs] = pairs.long() + every
     cover.add(block, kernels)
-    return layer.weights(_cells(kernels, cells.flatten(), generator))
+    chosen = drawn_cells(kernels.flatten(), cells.flatten(), generator)
+    return layer.weights(chosen.reshape(*kernels.shape, -1))
 
 
 def _depthwise(block: Block, kernels: Tensor, number: int, generator: torch.Generator) -> None:
@@ -100,18 +102,3 @@ def _shares(number: int, room: Tensor, generator: torch.Generator) -> list[int]:
         shares[open_groups] += gift
         left -= int(gift.sum())
     return [int(share) for share in shares]
-
-
-def _cells(kernels: Tensor, gladly: Tensor, generator: torch.Generator) -> Tensor:
-    """Cells of each kernel, drawn one after the other without replacement (groups, outputs, inputs, cells)."""
-    chosen = torch.zeros(*kernels.shape, len(gladly), dtype=torch.bool)
-    if len(gladly) == 1:
-        return kernels.unsqueeze(3) > 0
-    open_kernels = kernels > 0
-    counts = kernels[open_kernels]
-    # Gumbel top-k: the k largest of log p + noise are such a draw
-    noise = torch.empty(len(counts), len(gladly)).exponential_(generator=generator)
-    keys = gladly.log().float() - noise.log()
-    best = keys.sort(dim=1, descending=True).values.gather(1, counts.unsqueeze(1) - 1)
-    chosen[open_kernels] = keys >= best
-    return chosen

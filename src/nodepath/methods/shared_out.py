@@ -21,8 +21,8 @@ def shared_out(weights: Numbers, lows: Numbers, highs: Numbers, total: float) ->
 
     Cost: O(n log n).
     """
-    if lows.sum() >= total:
-        scaled: Numbers = lows * (total / max(lows.sum(), 1.0))
+    if lows.sum() >= total or total <= 0:
+        scaled: Numbers = lows * (total / lows.sum() if total > 0 else 0.0)
         return scaled
     free = weights > 0
     amounts: Numbers = np.where(free, highs, lows).astype(float)

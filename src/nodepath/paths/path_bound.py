@@ -35,8 +35,8 @@ class _Scaled(torch.autograd.Function):
 def log10_path_bound(network: Network, keep: int) -> float:
     r"""log10 of a number of paths that no mask with `keep` weights exceeds.
 
-    The number of paths is $1^T A 1 \le \sqrt{XY} \, \|A\|_2$ for the network A with X inputs and Y outputs. A layer that
-    keeps e weights, of kernels of k cells, is at most as large as its matrix of weights a kernel,
+    The number of paths is $1^T A 1 \le \sqrt{XY} \, \|A\|_2$ for the network A with X inputs and Y outputs. A layer
+    that keeps e weights, of kernels of k cells, is at most as large as its matrix of weights a kernel,
     $\sqrt{\sum m_{ij}^2} \le \sqrt{k e}$, since each cell merely shifts; and what lies between layers at most
     $\sqrt{\rho \kappa}$ for its largest row and column sums (Schur). Over all ways p through the layers, of m layers
     each, with $\prod_{l \in p} e_l \le (n/m)^m$ at $\sum e_l = n$:
@@ -44,10 +44,10 @@ def log10_path_bound(network: Network, keep: int) -> float:
     $$ \|A\|_2 \le \sum_p \prod_{l \in p} \sqrt{k_l e_l} \sqrt{\rho_p \kappa_p}
        \le \sum_{m \le L} (n/m)^{m/2} \sqrt{f_m g_m} $$
 
-    by Cauchy and Schwarz, where $f_m$ are the coefficients of $F(z) = \sum_p z^m \prod \sqrt{k_l} \, \rho_p$, what arrives
-    if every layer scales by $\sqrt{k_l} z$, and $g_m$ those of the same backwards. They are not negative, so
-    $f_m \le \min_z F(z) / z^m$. A weight that is used q times counts q times. The paths of the dense network are a bound
-    as well.
+    by Cauchy and Schwarz, where $f_m$ are the coefficients of $F(z) = \sum_p z^m \prod \sqrt{k_l} \, \rho_p$, what
+    arrives if every layer scales by $\sqrt{k_l} z$, and $g_m$ those of the same backwards. They are not negative, so
+    $f_m \le \min_z F(z) / z^m$. A weight that is used q times counts q times. The paths of the dense network are a
+    bound as well.
 
     Args:
         network: The network.
