@@ -102,8 +102,9 @@ def _with_some(masks: Masks, more: Masks, which: Tensor) -> Masks:
 def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
     """The living, and a few weights that together make another path; None if there are too few for one.
 
-    Of all that would lie on a path in the dense network, half after half is left out, layer by layer, as long as the
-    rest makes one. Where the dead are fewer than it needs, living ones without which all others live give way.
+    Of all that would lie on a path in the dense network, first whole layers and then half after half of each are left
+    out, as long as the rest makes one. Where the dead are fewer than it needs, living ones give way on which no others
+    depend.
     """
     alive, keep = _count(live), _count(masks)
     every = _live(network, {name: torch.ones_like(mask) for name, mask in masks.items()})
@@ -119,10 +120,13 @@ def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generat
     if not makes_one(names[0], more[names[0]]):
         return None
     for name in names:
-        while len(more[name]):
+        if makes_one(name, more[name][:0]):
+            more[name] = more[name][:0]
+    for name in names:
+        while len(more[name]) > 1:
             half = len(more[name]) // 2
             halves = more[name][:half], more[name][half:]
-            smaller = next((part for part in halves if len(part) < len(more[name]) and makes_one(name, part)), None)
+            smaller = next((part for part in halves if makes_one(name, part)), None)
             if smaller is None:
                 break
             more[name] = smaller

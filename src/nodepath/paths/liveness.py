@@ -63,7 +63,7 @@ def _touched(geometry: Geometry, slope: Tensor, counts: Tensor) -> Tensor:
 
 def _between(cells: Tensor, wanted: Tensor, reached: Tensor, edges: Tensor | None) -> Tensor:
     """Edges of the cells between all wanted outputs and all reached inputs."""
-    if edges is None or (cells.numel() > 1 and not bool(cells.all())):
+    if edges is None or not bool(cells.all()):
         return _kept(cells & _column(wanted, cells) & _row(reached, cells), edges)
     live = edges.flatten(1)
     if not bool(reached.all()):
