@@ -12,6 +12,7 @@ from nodepath.errors import ArgumentError
 from nodepath.methods import create, needs_batch
 from nodepath.methods.npb_presets import PRESETS, caps_by_layer
 from nodepath.paths import Network
+from nodepath.scores.snip import Snip
 
 X = torch.zeros(2, 3, 6, 6)
 BATCH = (torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 4)
@@ -147,6 +148,11 @@ class TestCells:
         assert masks.metadata["protocol"]["samples"] == 8
         assert masks.metadata["protocol"]["bn"] == "eval-identity"
         assert masks.metadata["options"]["cells"] == "snip"
+
+    def test_by_a_score_object_are_recorded_by_its_name(self):
+        by_object, by_name = (prune(cells=cells, batch=BATCH) for cells in (Snip(), "snip"))
+        assert by_object == by_name
+        assert by_object.metadata["options"] == by_name.metadata["options"]
 
     def test_by_a_score_take_its_batch_norm_mode(self):
         @dataclass(frozen=True)

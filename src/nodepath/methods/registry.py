@@ -73,7 +73,7 @@ def describe(name: str) -> str:
     return (_entry(name)[1].__doc__ or "").strip().split("\n")[0]
 
 
-def name_of(method: Method) -> str:
+def name_of(method: Any) -> str:
     """The name that a method object is filed under, or that of its class."""
     inner = _inner(method)
     for table in (METHODS, SCORES, BUDGETS):
@@ -84,9 +84,11 @@ def name_of(method: Method) -> str:
 
 
 def options_of(method: Method) -> dict[str, JSON]:
-    """The options of a method object, defaults included, as far as JSON can carry them."""
+    """The options of a method object, defaults included, as far as JSON can carry them; scores by their names."""
     inner = _inner(method)
     values: dict[str, object] = {f.name: getattr(inner, f.name) for f in fields(inner)} if is_dataclass(inner) else {}
+    filed = tuple(table[name] for table in (SCORES, BUDGETS) for name in table)
+    values = {key: name_of(value) if type(value) in filed else value for key, value in values.items()}
     return {key: value for key, value in values.items() if value is None or isinstance(value, str | bool | int | float)}
 
 
