@@ -112,9 +112,9 @@ def page(rows: list[Row]) -> str:
         "",
         "Masks of the papers' three networks, freshly initialised from seed 0, in the papers' convention; VGG-19 in "
         "channel resolution, the others in pixels. Node and path ratios are to the dense network; effective width, "
-        "position and `npb-even` are explained in [balancing.md](balancing.md). `erk`, random cells at ERK counts, takes "
-        "about as many multiply-adds as `npb`: what a method saves beyond that row is its own. `matched at`: a width at "
-        "which `npb-even` has at least the effective width and the log10 paths of that mask, to 1 %.",
+        "position and `npb-even` are explained in [balancing.md](balancing.md). `erk`, random cells at ERK counts, "
+        "takes about as many multiply-adds as `npb`: what a method saves beyond that row is its own. `matched at`: a "
+        "width at which `npb-even` has at least the effective width and the log10 paths of that mask, to 1 %.",
         "",
         f"`python -m bench.balance`, {time.strftime('%Y-%m-%d')}: {machine()}, torch "
         f"{torch.__version__.partition('+')[0]}, one thread, beside other work: times are good to a factor of two.",

@@ -61,6 +61,7 @@ class Row:
         erk, synflow: `YES` if the masks at sparsity 0.9 were made and measured; an error's line if not.
         error: Why it is not measured; empty if it is.
         declared: The modules whose output was declared to be a control; empty: none.
+        setting: Machine and versions that it was measured with.
     """
 
     model: str
@@ -79,6 +80,7 @@ class Row:
     synflow: str = "no"
     error: str = ""
     declared: str = ""
+    setting: str = ""
 
     @property
     def measured(self) -> bool:
@@ -136,7 +138,7 @@ def examine(row: Row) -> Row:
         if fnmatch(name, row.declared):
             module.register_forward_hook(lambda _module, _inputs, output: nodepath.paths.control(output))
     x = torch.zeros(1, *size)
-    row = replace(row, size=size, parameters=sum(p.numel() for p in model.parameters()))
+    row = replace(row, size=size, parameters=sum(p.numel() for p in model.parameters()), setting=_setting())
     resolutions = ["channel"] if row.parameters > HUGE or max(size) > WIDE else ["channel", "pixel"]
     for resolution in resolutions:
         began = time.perf_counter()
@@ -247,7 +249,8 @@ def page(found: list[Row]) -> str:
     any_of = sum(any(row.reached for row in group) for group in theirs)
     refused = [row for row in found if not row.reached]
     partly = [row for row in found if row.measured and row.dead]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "nodepath"))
+    settings = sorted({row.setting for row in found if row.setting}, key=[row.setting for row in found].count)[::-1]
+    marks = dict(zip(settings, ("", *"†‡§"), strict=False))
     count = f"{sum(row.reached for row in torchvision)} of {len(names)}"
     lines = [
         "# Models reached",
@@ -267,7 +270,9 @@ def page(found: list[Row]) -> str:
         "What is refused ends in a typed error, [below](#refused)."
         + (f" Not run yet, and counted as not reached: {', '.join(open_ones)}." if open_ones else ""),
         "",
-        f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}: {_machine()}, one thread, {versions}. Each model as "
+        f"`python -m bench.reach`, {time.strftime('%Y-%m-%d')}, one thread: "
+        + "; ".join(f"{setting}{f' (marked {mark})' if mark else ''}" for setting, mark in marks.items())
+        + ". Each model as "
         "its library builds it without weights, at its own input size. Counts are in pixel resolution; for models of "
         f"more than {HUGE // 10**6} million parameters or inputs of more than {WIDE} pixels a side, marked *, in "
         "channel resolution. Seconds are one call of `measure`, the count of the dense model for the ratios included; "
@@ -275,11 +280,11 @@ def page(found: list[Row]) -> str:
         "",
         "## timm",
         "",
-        *_table([row for group in theirs for row in group], family=True),
+        *_table([row for group in theirs for row in group], marks, family=True),
         "",
         "## torchvision",
         "",
-        *_table(torchvision, family=False),
+        *_table(torchvision, marks, family=False),
         "",
         "## Refused",
         "",
@@ -298,7 +303,7 @@ def page(found: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(table: list[Row], *, family: bool) -> Iterator[str]:
+def _table(table: list[Row], marks: dict[str, str], *, family: bool) -> Iterator[str]:
     heads = (
         "model | parameters | prunable | log10 paths | nodes | of them control | pixel, s | channel, s | erk | synflow"
     )
@@ -307,7 +312,7 @@ def _table(table: list[Row], *, family: bool) -> Iterator[str]:
     for row in table:
         first = f"{row.family} | " if family else ""
         name = row.model.partition(":")[2] + ("*" if row.resolution == "channel" else "")
-        name += " (declared)" if row.declared else ""
+        name += marks.get(row.setting, "") + (" (declared)" if row.declared else "")
         if row.measured:
             cells = f"{row.prunable:,} | {row.log10_paths:.2f} | {row.nodes:,} | {row.control_nodes:,}"
             cells += f" | {_seconds(row.pixel)} | {_seconds(row.channel)}"
@@ -327,6 +332,10 @@ def _seconds(value: float | None) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "none"
+
+
+def _setting() -> str:
+    return ", ".join([_machine(), *(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm"))])
 
 
 def _machine() -> str:

@@ -80,7 +80,8 @@ def test_a_gate_lives_with_what_it_steers():
     class Squeeze(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.down, self.up, self.last = (nn.Conv2d(a, b, 1) for a, b in ((2, 6), (6, 3), (3, 6), (6, 2)))
+            sizes = ((2, 6), (6, 3), (3, 6), (6, 2))
+            self.first, self.down, self.up, self.last = (nn.Conv2d(a, b, 1) for a, b in sizes)
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.first(x)

@@ -6,7 +6,7 @@ Every module of this folder is imported, so a new file joins by itself.
 from importlib import import_module
 from pkgutil import iter_modules
 
-from nodepath.methods.even_frontier import Frontier, FrontierPoint, frontier
+from nodepath.methods.even.frontier import Frontier, FrontierPoint, frontier
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.prune import prune
 from nodepath.methods.registry import METHODS, Method, create, describe, names, needs_batch

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from nodepath.errors import ArgumentError, BudgetWarning
 from nodepath.masks import count_true
-from nodepath.methods.even_design import PATHS, Design, Designer
-from nodepath.methods.even_layer import Cover, even_layer
-from nodepath.methods.living import Width
+from nodepath.methods.even.design import PATHS, Design, Designer
+from nodepath.methods.even.layer import Cover, even_layer
+from nodepath.methods.even.living import Width
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend

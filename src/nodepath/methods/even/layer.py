@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nodepath.methods.even_pairs import even_pairs
-from nodepath.methods.kernel_cells import drawn_cells
-from nodepath.methods.living import Block
+from nodepath.methods.even.cells import drawn_cells
+from nodepath.methods.even.living import Block
+from nodepath.methods.even.pairs import even_pairs
 
 __all__ = ["Cover", "even_layer"]
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nodepath.methods.living import Block
-from nodepath.methods.shared_out import Numbers, shared_out
+from nodepath.methods.even.living import Block
+from nodepath.methods.even.shared_out import Numbers, shared_out
 from nodepath.paths.mean_field import mean_field
 from nodepath.paths.network import Network
 from nodepath.paths.site import Part

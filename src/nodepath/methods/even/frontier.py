@@ -10,7 +10,7 @@ from torch import nn
 
 from nodepath.errors import ArgumentError, BudgetWarning, MaskMismatchError
 from nodepath.methods.arguments import Patterns, check_budget, included_layers, kept_count, listed, seeded
-from nodepath.methods.even_design import PATHS, Designer
+from nodepath.methods.even.design import PATHS, Designer
 from nodepath.methods.npb_even import drawn
 from nodepath.methods.respend import respend
 from nodepath.paths import Network, Topology

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
-from nodepath.methods.shared_out import shared_out
+from nodepath.methods.even.shared_out import shared_out
 from nodepath.paths.channels import Channels, Side
 from nodepath.paths.layer import Layer
 from nodepath.paths.network import Network

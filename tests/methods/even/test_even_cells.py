@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from nodepath.methods import kernel_cells
-from nodepath.methods.kernel_cells import drawn_cells
+from nodepath.methods.even import cells as kernel_cells
+from nodepath.methods.even.cells import drawn_cells
 
 
 def successive(weights: list[float], size: int) -> dict[tuple[int, ...], float]:

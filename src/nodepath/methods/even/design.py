@@ -11,9 +11,9 @@ from torch import Tensor
 
 from nodepath.budgets import BUDGETS, Erk, apportion
 from nodepath.errors import ArgumentError
-from nodepath.methods.even_budget import Plan, plan
-from nodepath.methods.living import Block, Groups
-from nodepath.methods.shared_out import shared_out
+from nodepath.methods.even.budget import Plan, plan
+from nodepath.methods.even.living import Block, Groups
+from nodepath.methods.even.shared_out import shared_out
 from nodepath.paths.channels import channels
 from nodepath.paths.network import Network
 from nodepath.paths.reach import steering

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodepath.methods.even_pairs import even_pairs
-from nodepath.methods.shared_out import shared_out
+from nodepath.methods.even.pairs import even_pairs
+from nodepath.methods.even.shared_out import shared_out
 
 
 @st.composite
