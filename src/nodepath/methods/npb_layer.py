@@ -119,8 +119,6 @@ def _greedy(problem: LayerProblem, paths: Numbers) -> Integers:
     sizes = np.concatenate([ones, (outputs - 1) * ones, outputs * (caps[inputs] - 1)])
     kinds = np.repeat(np.arange(3), len(inputs))
     owners = np.tile(inputs, 3)
-    if kernel == 0:  # then further kernels and extra cells do not differ
-        kinds = np.minimum(kinds, 1)
     if groups > 1:
         first = _of_outputs(np.lexsort((kinds, -gains, owners // per_group)), owners // per_group, sizes, outputs)
         gains, kinds, owners = np.concatenate([gains + node, gains]), np.tile(kinds, 2), np.tile(owners, 2)
