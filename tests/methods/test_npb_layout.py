@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from test_npb_layer import laid_out, problems
 
 from nodepath.methods.npb_layer import LayerProblem, solve
+from nodepath.methods.npb_layout import lay_out
 
 
 def equal_inputs(inputs: int, outputs: int, keep: int, alpha: float = 0.5, groups: int = 1) -> LayerProblem:
@@ -18,6 +19,15 @@ def test_the_core_shares_evenly_and_every_other_output_gets_one(seed):
     columns = counts.sum(dim=0).sort().values.tolist()
     assert columns == [1] * 8 + [20] * 4
     assert counts.sum(dim=1).max() - counts.sum(dim=1).min() <= 1
+
+
+def test_the_core_are_the_outputs_of_lowest_rank():
+    """So that layers that are added together can share theirs."""
+    problem = equal_inputs(10, 12, 88)
+    ranks = torch.randperm(12, generator=torch.Generator().manual_seed(5)).unsqueeze(0)
+    kernels = lay_out(problem, solve(problem), ranks, 4, torch.Generator().manual_seed(6))
+    degrees = torch.zeros(12, dtype=torch.int64).index_add_(0, kernels.columns, kernels.counts)
+    assert torch.equal(degrees > 1, ranks[0] < 4)
 
 
 def test_a_core_of_all_outputs_gives_even_rows_and_columns():

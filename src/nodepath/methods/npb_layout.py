@@ -107,18 +107,13 @@ def _dealt(order: Tensor, opened: Tensor, extra: Tensor, columns: Tensor) -> tup
         extra: Cells of each input beyond one a kernel (groups, inputs).
         columns: The outputs of each group, in turn.
     """
-    groups, inputs = opened.shape
+    inputs = opened.shape[1]
     number = opened.flatten()[order]
     rows = order.repeat_interleave(number)
     place = torch.arange(len(rows))
     if not len(rows):
         return rows, place, place
-    if groups == 1:
-        dealt = columns[0][place % columns.shape[1]]
-    else:
-        group = rows // inputs
-        first = opened.sum(dim=1).cumsum(0) - opened.sum(dim=1)
-        dealt = columns[group, (place - first[group]) % columns.shape[1]]
+    dealt = columns[rows // inputs, place % columns.shape[1]]
     counts = torch.ones_like(rows)
     more = extra.flatten()[order]
     if bool(more.any()):
