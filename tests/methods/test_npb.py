@@ -110,8 +110,28 @@ def test_kernels_keep_no_more_than_asked(resnet20):
     assert int(free[name].flatten(2).sum(dim=2).max()) > 5
 
 
-def centre_share(mask: Tensor) -> float:
-    return float(mask[:, :, 1, 1].sum() / mask.sum())
+class Joined(nn.Module):
+    """Two layers whose outputs a residual add joins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 1), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head((x + self.block(x)).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_layers_that_are_added_together_share_their_weights_by_the_same_outputs(seed):
+    """Few: each on its own output. Many: of 100 weights 9 outputs have 10 each, the others one."""
+    for stem, block, shared in ((5, 5, 5), (48, 100, 9)):
+        counts = {"stem.weight": stem, "block.weight": block, "head.weight": 10}
+        masks = nodepath.prune(Joined(), torch.zeros(1, 3, 4, 4), "npb", layer_counts=counts, seed=seed)
+        degrees = [masks[name].flatten(1).sum(dim=1) for name in ("stem.weight", "block.weight")]
+        if stem == block:
+            assert torch.equal(degrees[0] > 0, degrees[1] > 0)
+        assert int((degrees[1] >= max(1, block // 10)).sum()) == shared
 
 
 def test_cells_are_drawn_by_the_sixteenth_power_of_the_paths_that_they_would_carry():

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -18,14 +18,18 @@ OnCollapse = Literal["error", "warn", "keep-one"]
 
 
 def settle_collapse(
-    network: Network, masks: dict[str, Tensor], ranking: Mapping[str, Tensor], policy: str, label: str
+    network: Network,
+    masks: dict[str, Tensor],
+    ranking: Callable[[], Mapping[str, Tensor]],
+    policy: str,
+    label: str,
 ) -> tuple[dict[str, Tensor], Collapse]:
     """Look for collapse, and raise, warn or repair as `policy` says.
 
     Args:
         network: The network.
         masks: Parameter name -> bool.
-        ranking: Parameter name -> scores, for what an emptied layer gets back and who pays for it.
+        ranking: Gives scores by parameter name, for what an emptied layer gets back and who pays for it.
         policy: "error", "warn", or "keep-one": each emptied layer gets its best-scored weight, taken from the lowest
             kept of all, so that the total stays.
         label: Who pruned and how far, for messages, e.g. "at sparsity 0.99 (method 'snip')".
@@ -41,7 +45,7 @@ def settle_collapse(
         raise ArgumentError(f"on_collapse is '{policy}'; choose one of {', '.join(get_args(OnCollapse))}")
     found = find_collapse(network, masks)
     if policy == "keep-one" and found.emptied:
-        masks = _give_back(masks, ranking, found.emptied)
+        masks = _give_back(masks, ranking(), found.emptied)
         found = find_collapse(network, masks)
     if not found:
         return masks, found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nodepath.errors import ArgumentError, BudgetError, BudgetWarning, MaskMismatchError
-from nodepath.masks import JSON, MaskSet
+from nodepath.masks import JSON, MaskSet, count_true
 from nodepath.methods.arguments import (
     Patterns,
     check_budget,
@@ -117,16 +117,21 @@ def prune(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BudgetWarning)  # a trial, not the answer
             live = reach(network, choose(keep).masks).weights
-        return sum(int(live[name].sum()) for name in included)
+        return sum(count_true(live[name]) for name in included)
 
     if effective_sparsity is None:
         keep = kept_count(network, included, size, sparsity, layer_counts)
     else:
         keep = nearest_effective_count(living, kept_count(network, included, size, effective_sparsity, None), size)
     choice = choose(keep)
-    ranking = choice.scores or {name: weights[name].abs() for name in included}
     where = f"at sparsity {sparsity if sparsity is not None else 1 - keep / size:.6g} (method '{label}')"
-    masks, collapse = settle_collapse(network, choice.masks, ranking, on_collapse, where)
+    masks, collapse = settle_collapse(
+        network,
+        choice.masks,
+        lambda: choice.scores or {name: weights[name].abs() for name in included},
+        on_collapse,
+        where,
+    )
     metadata: dict[str, JSON] = {
         "method": label,
         "options": options_of(chosen),
@@ -167,7 +172,7 @@ def _checked(choice: Choice, problem: Problem, label: str) -> Choice:
         raise MaskMismatchError(
             f"method '{label}' gave masks for other layers than asked; it must mask each included one"
         )
-    kept = sum(int(mask.sum()) for mask in choice.masks.values())
+    kept = sum(map(count_true, choice.masks.values()))
     if kept != problem.keep:
         raise BudgetError(
             f"method '{label}' keeps {kept} weights where {problem.keep} were asked; report it to its author"
