@@ -9,7 +9,7 @@ from nodepath.methods.control_share import control_share
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import check_finite, keep_best, keep_best_by_layer
 
-__all__ = ["Rescore", "iterate"]
+__all__ = ["Rescore", "iterate", "on_schedule"]
 
 Rescore = Callable[[int, Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
 """(iteration, weights times masks, masks) -> scores."""
@@ -51,10 +51,10 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
             check_finite({name: score.where(alive, 0.0)}, "scores")
             ranking[name] = torch.where(alive, step + score.double().clamp(0, 1) / 2, ranking[name])
         if counts is None:
-            masks = keep_best(scores, _on_schedule(keep, size, step, iterations))
+            masks = keep_best(scores, on_schedule(keep, size, step, iterations))
         else:
             left = {name: counts[name] - apart.number_kept(name) for name in sizes}
-            now = {name: _on_schedule(left[name], size, step, iterations) for name, size in sizes.items()}
+            now = {name: on_schedule(left[name], size, step, iterations) for name, size in sizes.items()}
             masks = keep_best_by_layer(scores, now)
         for name, kept in apart.kept.items():
             masks[name] = masks[name] | kept
@@ -62,7 +62,8 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
     return Choice(masks, ranking)
 
 
-def _on_schedule(keep: int, size: int, step: int, iterations: int) -> int:
+def on_schedule(keep: int, size: int, step: int, iterations: int) -> int:
+    """How many of `size` weights are left after a step, from 1, on the exponential way to `keep`."""
     if step == iterations or keep == 0:
         return keep
     fraction: float = (keep / size) ** (step / iterations)

@@ -84,4 +84,4 @@ class Choice:
     """
 
     masks: dict[str, Tensor]
-    scores: dict[str, Tensor] | None = None
+    scores: Mapping[str, Tensor] | None = None

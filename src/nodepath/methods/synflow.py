@@ -1,17 +1,12 @@
 """SynFlow: prune what carries the least flow, again and again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from nodepath.errors import ArgumentError
-from nodepath.methods.iterate import iterate
+from nodepath.methods.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
-from nodepath.scores.path_flow import PathFlow
 
 __all__ = ["SynFlow"]
 
@@ -45,10 +40,4 @@ class SynFlow:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        problem, score = with_zero_layers_drawn(problem), PathFlow()
-
-        def rescore(_: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-            shares = score(problem.subject, weights)
-            return {name: shares[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
-
-        return iterate(problem, rescore, self.iterations)
+        return by_flow(with_zero_layers_drawn(problem), self.iterations)

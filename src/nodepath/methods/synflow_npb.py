@@ -1,18 +1,12 @@
 """SynFlow with a random start: the node-path balancing of the ICLR 2023 submission."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from nodepath.errors import ArgumentError
-from nodepath.methods.iterate import iterate
+from nodepath.methods.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
-from nodepath.scores.path_flow import PathFlow
-from nodepath.scores.random import Random
 
 __all__ = ["SynFlowNodePathBalancing"]
 
@@ -52,13 +46,5 @@ class SynFlowNodePathBalancing:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        problem, flow, random = with_zero_layers_drawn(problem), PathFlow(), Random()
-
-        def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-            at_random = step % self.random_every == 0 and step < self.random_until
-            scores = (random if at_random else flow)(problem.subject, weights)
-            if at_random and self.revive:
-                return scores
-            return {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
-
-        return iterate(problem, rescore, self.iterations)
+        at_random = range(0, min(self.random_until, self.iterations), self.random_every)
+        return by_flow(with_zero_layers_drawn(problem), self.iterations, at_random, revive=self.revive)

@@ -44,6 +44,8 @@ def rearranged(run: Callable[[Tensor], Any], counts: Tensor, shape: torch.Size, 
         where = index.long()
         if where.shape == counts.shape and torch.equal(where, numbers.long()):
             return carry(counts, moved.shape)  # the very same, so that parts of a folded axis are known as one
+        if where.numel() == counts.numel() and torch.equal(where.flatten(), numbers.flatten().long()):
+            return carry(counts.reshape(where.shape), moved.shape)  # in the same order
         found = counts.flatten()[(where - 1).clamp(min=0)]
         return carry(found if is_view else found * (where > 0), moved.shape)
 

@@ -1,0 +1,97 @@
+"""Prune by flow again and again, over a course that is laid out once."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from nodepath.methods.iterate import iterate, on_schedule
+from nodepath.methods.problem import Choice, Problem
+from nodepath.methods.selection import keep_best, keep_best_by_layer
+from nodepath.methods.thinning import Contest, Thinning
+from nodepath.paths.conversion import scratch
+from nodepath.paths.replay.course import Course, course
+from nodepath.paths.replay.recording import record
+from nodepath.paths.semantics import FLOW
+from nodepath.scores.path_flow import PathFlow
+from nodepath.scores.random import Random
+
+__all__ = ["by_flow"]
+
+
+def by_flow(problem: Problem, iterations: int, at_random: Collection[int] = (), *, revive: bool = True) -> Choice:
+    """Prune to density `rho**((e + 1) / iterations)` after iteration e, by shares of all paths.
+
+    Args:
+        problem: The task.
+        iterations: How many steps.
+        at_random: Steps, from 0, that score at random instead.
+        revive: Those choose among all weights, else among the kept.
+
+    Cost: as many forward and backward passes of one sample as iterations, between places that differ and channels that
+    carry flow alone; where something steers, of the model as it is, in float64.
+    """
+    recording = record(problem.network, FLOW)
+    if recording is None:
+        return walked(problem, iterations, at_random, revive=revive)
+    with torch.inference_mode(mode=False), torch.no_grad(), scratch():
+        return _replayed(problem, course(recording, problem.network.layers), iterations, at_random, revive=revive)
+
+
+def walked(problem: Problem, iterations: int, at_random: Collection[int] = (), *, revive: bool = True) -> Choice:
+    """The same by walks through the model, in float64."""
+    flow, random = PathFlow(), Random()
+
+    def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        scores = (random if step in at_random else flow)(problem.subject, weights)
+        if step in at_random and revive:
+            return scores
+        return {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
+
+    return iterate(problem, rescore, iterations)
+
+
+def _replayed(
+    problem: Problem, flowing: Course, iterations: int, at_random: Collection[int], *, revive: bool
+) -> Choice:
+    counts = problem.layer_counts()
+    budgets = (
+        {problem.included: problem.keep} if counts is None else {(name,): counts[name] for name in problem.included}
+    )
+    sizes = [sum(problem.network.layers[name].size for name in names) for names in budgets]
+    masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
+    # what comes before the last step that revives is forgotten, but for what it drew
+    forgotten = max(at_random, default=-1) if revive else -1
+    thinning: Thinning | None = None
+    for step in range(iterations):
+        targets = {
+            place: on_schedule(keep, size, step + 1, iterations)
+            for place, (keep, size) in enumerate(zip(budgets.values(), sizes, strict=True))
+        }
+        if step in at_random:
+            masks = thinning.masks() if thinning is not None else masks
+            thinning = None
+            scores = Random()(problem.subject, problem.weights)
+            if step < forgotten:
+                continue
+            wish = {
+                name: scores[name] if revive else scores[name].masked_fill(~mask, -torch.inf)
+                for name, mask in masks.items()
+            }
+            if counts is None:
+                masks = keep_best(wish, targets[0])
+            else:
+                masks = keep_best_by_layer(wish, dict(zip(masks, targets.values(), strict=True)))
+        elif step > forgotten:
+            if thinning is None:
+                contests = tuple(
+                    Contest(names, keep, sum(int(masks[name].sum()) for name in names))
+                    for names, keep in budgets.items()
+                )
+                exact = any(weight.dtype == torch.float64 for weight in problem.weights.values())
+                dtype = torch.float64 if exact else torch.float32
+                thinning = Thinning(problem, flowing, masks, contests, dtype)
+            thinning.step(step + 1, {p: keep for p, keep in targets.items() if not thinning.contests[p].whole})
+    if thinning is None:
+        return Choice(masks)
+    return Choice(thinning.masks(), thinning.finish(iterations))

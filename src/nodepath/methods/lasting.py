@@ -1,0 +1,48 @@
+"""Who lasted longest while weights were pruned again and again."""
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from nodepath.paths.replay.edges import Block
+
+__all__ = ["Lasting"]
+
+
+class Lasting(Mapping[str, Tensor]):
+    """Of each weight the last step that its layer saw, plus half its share of all paths then; 0 if it had gone before.
+
+    Parameter name -> float64, of the parameter's shape, made when asked for: it is only where a layer was emptied.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, Block, Tensor, Tensor]] = {}
+
+    def note(self, name: str, step: int, block: Block, shares: Tensor, alive: Tensor) -> None:
+        """Take down a layer's last step.
+
+        Args:
+            name: Of its parameter.
+            step: Number of the step.
+            block: What is left of the layer.
+            shares: Of the block's shape.
+            alive: The same, positive where a weight was left in that step.
+        """
+        self._last[name] = step, block, shares, alive
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Of one layer."""
+        step, block, shares, alive = self._last[name]
+        return block.filled((step + shares.double().clamp(0, 1) / 2) * (alive > 0))
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a layer's last step is known."""
+        return name in self._last
+
+    def __iter__(self) -> Iterator[str]:
+        """Names."""
+        return iter(self._last)
+
+    def __len__(self) -> int:
+        """How many layers."""
+        return len(self._last)

@@ -1,0 +1,204 @@
+"""Flow through what is left of a network, prune what carries the least, forget the channels that carry none."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nodepath.errors import NonFiniteError
+from nodepath.methods.lasting import Lasting
+from nodepath.methods.problem import Problem
+from nodepath.methods.threshold import Lowest
+from nodepath.paths.replay.course import Course
+from nodepath.paths.replay.edges import Edges
+from nodepath.paths.replay.sweep import Sweep
+
+__all__ = ["Contest", "Thinning"]
+
+_SHRINKS = 0.8
+"""When so few of the weights are left, channels are looked through again."""
+
+_WORTH = 0.8
+"""If so few of the weights lie between those that carry flow, the others are forgotten; it costs about an iteration."""
+
+
+@dataclass
+class Contest:
+    """Layers whose weights compete for one budget.
+
+    Attributes:
+        names: Of their parameters.
+        keeps: How many weights they keep in the end.
+        alive: How many there are.
+        pruned: Whether any have been.
+        undecided: Whether more are to be kept than carry any flow, so that positions decide.
+        pieces: How many weights are left in each piece of the memory, if it is the one of the step before.
+    """
+
+    names: tuple[str, ...]
+    keeps: int
+    alive: int
+    pruned: bool = False
+    undecided: bool = False
+    pieces: NDArray[np.int64] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Nothing is to be pruned."""
+        return self.keeps >= self.alive and not self.pruned
+
+
+@dataclass
+class Thinning:
+    """Weights that become fewer.
+
+    Counts are float64. Shares are float32 as long as nothing that underflows could move a threshold, which is looked at
+    in each step, and float64 from then on; which of those close to a threshold are above it is told in float64 anyway.
+    It matters: who has lost a rounding loses more from step to step, and a tenth of the mask would be another one.
+
+    Args:
+        problem: The task.
+        course: Of its network.
+        start: Parameter name -> which weights there are at first.
+        contests: Who competes.
+        dtype: Of shares at first.
+    """
+
+    problem: Problem
+    course: Course
+    start: Mapping[str, Tensor]
+    contests: tuple[Contest, ...]
+    dtype: torch.dtype = torch.float32
+    lasting: Lasting = field(default_factory=Lasting)
+
+    def __post_init__(self) -> None:
+        self._build(self.start)
+
+    def _build(self, masks: Mapping[str, Tensor]) -> None:
+        problem = self.problem
+        magnitudes = {
+            name: weight.abs() * masks[name] if name in masks else weight for name, weight in problem.weights.items()
+        }
+        others = [layer for name, layer in problem.network.layers.items() if name not in masks]
+        edges = Edges.of(problem.layers, magnitudes, self.dtype)
+        fixed = Edges.of(others, magnitudes, self.dtype)
+        self.sweep = Sweep(self.course, edges, fixed, torch.ones_like(self.course.pinned))
+        self._looked_at = math.inf
+        for contest in self.contests:
+            contest.pieces = None
+        self.sweep.calibrate()
+
+    def step(self, number: int, targets: Mapping[int, int]) -> None:
+        """Prune once.
+
+        Args:
+            number: Of the step, from 1.
+            targets: Of each contest that prunes, by its place: how many weights it keeps.
+        """
+        for place, lowest in self._lowest(targets).items():
+            contest, edges = self.contests[place], self.sweep.edges
+            contest.undecided = lowest.threshold == 0
+            if contest.undecided:
+                continue
+            for name in lowest.cut_off():
+                self._note(name, number, edges.held)
+            emptied, contest.pieces = lowest.drop(contest.pieces)
+            for name in emptied:
+                self._note(name, number, edges.shares)
+            contest.alive, contest.pruned = targets[place], True
+        if not any(contest.undecided for contest in self.contests):
+            self._forget_channels()
+
+    def masks(self) -> dict[str, Tensor]:
+        """Parameter name -> what is left."""
+        found: dict[str, Tensor] = {}
+        edges = self.sweep.edges
+        for contest in self.contests:
+            alive = {
+                name: edges.blocks[name].filled(edges.blocks[name].view(edges.held) > 0)
+                if contest.pruned
+                else self.start[name]
+                for name in contest.names
+            }
+            found |= self._first_of(contest, alive) if contest.undecided else alive
+        return {name: found[name] for name in self.start}
+
+    def _note(self, name: str, number: int, alive: Tensor) -> None:
+        """Take down the scores of a layer of which nothing will be left, if it has not been done."""
+        if name not in self.lasting:
+            block = self.sweep.edges.blocks[name]
+            shares, left = (block.view(each).clone() for each in (self.sweep.edges.shares, alive))
+            self.lasting.note(name, number, block, shares, left)
+
+    def finish(self, number: int) -> Lasting:
+        """Take down the scores of all layers that are left.
+
+        Args:
+            number: Of the last step.
+        """
+        edges = self.sweep.edges
+        for name, block in edges.blocks.items():
+            if name not in self.lasting:
+                self.lasting.note(name, number, block, block.view(edges.shares), block.view(edges.held))
+        return self.lasting
+
+    def _lowest(self, targets: Mapping[int, int]) -> dict[int, Lowest]:
+        """What each contest drops."""
+        calibrated = False
+        while True:
+            self.sweep.run()
+            sweep = self.sweep
+            found = {place: Lowest.of(sweep, self.contests[place].names, keep) for place, keep in targets.items()}
+            largest = self.sweep.largest()
+            if self._is_exact(found, largest):
+                return found
+            if not calibrated and all(lowest.threshold for lowest in found.values()):
+                calibrated = self.sweep.calibrate()
+                if calibrated:
+                    continue
+            if self.dtype != torch.float64:
+                self.dtype = torch.float64
+                self._build({n: b.filled(b.view(sweep.edges.held) > 0) for n, b in sweep.edges.blocks.items()})
+                calibrated = True
+                continue
+            if not math.isfinite(largest):
+                raise NonFiniteError(
+                    "the counts of the channels of one layer differ by more than a factor of 2**1000, which one "
+                    "exponent a tensor cannot hold; check the weights"
+                )
+            return found
+
+    def _is_exact(self, found: Mapping[int, Lowest], largest: float) -> bool:
+        """Whether what underflows is too little to matter.
+
+        A product of a count and a slope that underflows is less than the least normal number times the larger of the
+        two; there are less than 2**24 of them in a share, so what is lost is less than 2**-30 of the threshold.
+        """
+        lost = largest * torch.finfo(self.dtype).tiny * 2.0**54
+        return math.isfinite(largest) and all(lowest.threshold > lost for lowest in found.values())
+
+    def _forget_channels(self) -> None:
+        left = sum(contest.alive for contest in self.contests)
+        if left > _SHRINKS * self._looked_at:
+            return
+        self._looked_at = left
+        live = self.sweep.live_labels()
+        if self.sweep.size(live) <= _WORTH * self.sweep.size(self.sweep.alive):
+            self.sweep = self.sweep.without(live)
+            for contest in self.contests:
+                contest.pieces = None
+
+    def _first_of(self, contest: Contest, alive: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All that carries flow, and of the rest the first, up to the budget."""
+        edges = self.sweep.edges
+        carry = {n: edges.blocks[n].filled(edges.blocks[n].view(edges.shares) > 0) for n in contest.names}
+        missing = contest.keeps - sum(int(mask.sum()) for mask in carry.values())
+        for name, mask in carry.items():
+            more = (alive[name] & ~mask).flatten().nonzero().flatten()[:missing]
+            mask.view(-1)[more] = True
+            missing -= len(more)
+        return carry

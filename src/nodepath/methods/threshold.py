@@ -1,0 +1,161 @@
+"""Drop the weights of least share, of several layers in one piece of memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nodepath.paths.replay.edges import Edges
+from nodepath.paths.replay.sweep import Sweep
+
+__all__ = ["Lowest"]
+
+_PIECE = 1 << 16
+"""So many numbers are looked at at once: they stay in the caches between one look and the next."""
+
+_GLANCE = 1 << 13
+"""So many at once where one that is not zero is soon found."""
+
+_SAMPLE = 1 << 14
+
+_UNSURE = 128
+"""So many units in the last place a share may be wrong: it is a sum over places, of products that are rounded."""
+
+_AT_ONCE = 1 << 12
+
+Numbers = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Lowest:
+    """What is to be dropped of some layers so that so many weights are left.
+
+    Attributes:
+        edges: Weights and shares.
+        names: Of the layers, which lie side by side.
+        threshold: The least share that is kept; 0 if fewer carry any than are to be kept, so that none is dropped.
+        places: Of the weights of positive share to be dropped, in order, counted from the first of the layers.
+        carry: Of each piece of the memory, how many weights have a positive share.
+    """
+
+    edges: Edges
+    names: tuple[str, ...]
+    threshold: float
+    places: NDArray[np.int64]
+    carry: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sweep: Sweep, names: Sequence[str], keep: int) -> "Lowest":
+        """Look for them.
+
+        A sample tells a share that the threshold is not above, with all but certainty; what is not above it is looked
+        at closely, and if that is too little, everything is. Shares that their type cannot tell from the threshold are
+        computed anew; of those that are equal to 12 digits, the first in the order of layers and positions stay.
+
+        Args:
+            sweep: After a run.
+            names: Of layers that lie side by side, in order.
+            keep: How many are kept.
+
+        Cost: two comparisons a weight.
+        """
+        shares = _shares(sweep.edges, names)
+        sample = shares[:: max(1, len(shares) // _SAMPLE)]
+        tried, sample = len(sample), np.sort(sample[sample > 0])
+        above = np.inf
+        if len(shares) > 2 * _SAMPLE and len(sample) > 64:
+            lowest = max(0.0, 1 - keep * tried / (len(sample) * len(shares)))
+            margin = 6 * (max(lowest, 0.01) / len(sample)) ** 0.5 + 0.01
+            above = float(sample[min(int((lowest + margin) * len(sample)), len(sample) - 1)])
+        found = cls._not_above(sweep, names, shares, keep, above)
+        return found or cls._not_above(sweep, names, shares, keep, np.inf)  # type: ignore[return-value]
+
+    @classmethod
+    def _not_above(
+        cls, sweep: Sweep, names: Sequence[str], shares: Numbers, keep: int, above: float
+    ) -> "Lowest | None":
+        edges, carries, near = sweep.edges, [], []
+        for start in range(0, len(shares), _PIECE):
+            piece = shares[start : start + _PIECE]
+            positive = piece > 0
+            carries.append(np.count_nonzero(positive))
+            positive &= piece <= above
+            near.append(np.flatnonzero(positive) + start)
+        carry = np.array(carries)
+        drop = int(carry.sum()) - keep
+        if drop < 0:
+            return cls(edges, tuple(names), 0.0, np.empty(0, dtype=np.int64), carry)
+        places = np.concatenate(near)
+        values = shares[places]
+        if keep <= 0:
+            return cls(edges, tuple(names), np.inf, places, carry) if len(places) == carry.sum() else None
+        if drop >= len(places):
+            return None
+        threshold = float(np.partition(values, drop)[drop])
+        unsure = _UNSURE * float(np.finfo(values.dtype).eps) * threshold
+        if threshold + unsure > above:
+            return None
+        lower = values < threshold - unsure
+        close = np.flatnonzero((values >= threshold - unsure) & (values <= threshold + unsure))
+        first = _in_order(sweep, names, places[close], threshold)
+        lower[close[first[: drop - int(np.count_nonzero(lower))]]] = True
+        return cls(edges, tuple(names), threshold, places[lower], carry)
+
+    def cut_off(self) -> list[str]:
+        """Names of the layers that carry nothing, though weights are left."""
+        parts = [(name, self.edges.blocks[name]) for name in self.names]
+        silent = [(name, block) for name, block in parts if _all_zero(block.view(self.edges.shares))]
+        return [name for name, block in silent if not _all_zero(block.view(self.edges.held))]
+
+    def drop(self, alive: NDArray[np.int64] | None) -> tuple[list[str], NDArray[np.int64]]:
+        """Drop them, and what carries nothing.
+
+        Args:
+            alive: What this returned in the step before, if the memory is the same.
+
+        Returns:
+            Names of the layers that are empty after that, and how many weights are left in each piece of the memory.
+        """
+        left = self.carry - np.bincount(self.places // _PIECE, minlength=len(self.carry))
+        edges, shares = self.edges, _shares(self.edges, self.names)
+        start = edges.blocks[self.names[0]].start
+        held = edges.held[start : start + len(shares)]
+        if held.device.type == "cpu":  # numpy multiplies by bools several times as fast
+            numbers: Numbers = held.numpy()
+            for piece in range(len(left)) if alive is None else np.flatnonzero(alive != self.carry).tolist():
+                part = slice(piece * _PIECE, (piece + 1) * _PIECE)
+                np.multiply(numbers[part], shares[part] > 0, out=numbers[part])
+            numbers[self.places] = 0
+        else:
+            held.mul_(edges.shares[start : start + len(shares)] > 0)
+            held[torch.from_numpy(self.places).to(held.device)] = 0
+        return [name for name in self.names if _all_zero(edges.blocks[name].view(edges.held))], left
+
+
+def _shares(edges: Edges, names: Sequence[str]) -> Numbers:
+    first, last = edges.blocks[names[0]], edges.blocks[names[-1]]
+    found: Numbers = edges.shares[first.start : last.start + last.size].cpu().numpy()
+    return found
+
+
+def _in_order(sweep: Sweep, names: Sequence[str], places: NDArray[np.int64], threshold: float) -> NDArray[np.intp]:
+    """The order in which weights whose shares are close to a threshold are dropped."""
+    if len(places) == 1:
+        return np.zeros(1, dtype=np.intp)
+    blocks = [sweep.edges.blocks[name] for name in names]
+    starts = np.array([block.start - blocks[0].start for block in blocks])
+    layers = np.searchsorted(starts, places, side="right") - 1
+    exact, positions = np.empty(len(places)), np.empty(len(places), dtype=np.int64)
+    for layer in np.unique(layers):
+        for own in np.split(own_all := np.flatnonzero(layers == layer), range(_AT_ONCE, len(own_all), _AT_ONCE)):
+            inside = torch.from_numpy(places[own] - starts[layer])
+            positions[own] = blocks[layer].positions(inside).numpy()
+            exact[own] = sweep.exact(names[layer], inside.to(sweep.device)).cpu().numpy()
+    return np.lexsort((-positions, -layers, np.round(exact / threshold, 12)))
+
+
+def _all_zero(values: Tensor) -> bool:
+    return not any(bool(piece.any()) for piece in torch.split(values.view(-1), _GLANCE))

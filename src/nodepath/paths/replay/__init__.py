@@ -1,0 +1,1 @@
+"""Flow through one network again and again."""

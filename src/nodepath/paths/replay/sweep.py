@@ -1,0 +1,210 @@
+"""Flow forwards and backwards over a course, with weights that become fewer."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from nodepath.paths.replay.course import Add, Apply, Course
+from nodepath.paths.replay.edges import Edges
+from nodepath.paths.replay.moves import Bound, bound
+
+__all__ = ["Sweep"]
+
+_LEAST_EXPONENT = -1000
+
+
+class Sweep:
+    """Counts and slopes of one course, in memory of their own.
+
+    Counts are mantissas. Each value has an exponent, chosen when the sweep is calibrated and left as it is while
+    weights become fewer, so that a pass looks at no number; whoever needs to know whether they still fit asks for the
+    `largest`. Slopes are those of the logarithm of the sum of the outputs in the mantissas. Both are float64, as are
+    sums; only the shares of weights may be in another type, that of the edges, from which any of them can be
+    had to the last digit, see `exact`.
+
+    Args:
+        course: The steps.
+        edges: Of the layers whose shares are asked for.
+        fixed: Of all others.
+        alive: Of each label of channels, whether they are there, bool.
+
+    Attributes:
+        total: Mantissa of the sum of the outputs in the last pass; 0: there is no path.
+    """
+
+    def __init__(self, course: Course, edges: Edges, fixed: Edges, alive: Tensor) -> None:
+        self.course, self.edges, self.fixed, self.alive = course, edges, fixed, alive
+        self.dtype = torch.float32 if edges.held.device.type == "mps" else torch.float64  # which has no other
+        self.device = edges.held.device
+        self.total = 0.0
+        self.counts: dict[int, Tensor] = {}
+        self.slopes: dict[int, Tensor] = {}
+        self._exponents = [0] * len(course.layouts)
+        self._all_counts, self._all_slopes = self._lay_out()
+        self._moves = self._bind()
+        self._ends = self._leaving()
+
+    def channels(self, number: int) -> Tensor:
+        """Which channels of a value are there, bool (channels of the network,)."""
+        return self.alive[self.course.layouts[number].labels]
+
+    def rows(self, number: int, memory: Mapping[int, Tensor]) -> Tensor:
+        """A value's rows without the last, which stands for padding; or the value as it lies in the walk."""
+        return memory[number] if self.course.layouts[number].channel is None else memory[number][:-1]
+
+    def calibrate(self) -> bool:
+        """Send flow forwards, and choose exponents so that the largest count of each value is about 1.
+
+        Returns:
+            Whether no count has overflowed on the way, or come near to underflow.
+        """
+        fits = True
+        for step, move in zip(self.course.steps, self._moves, strict=True):
+            exponents = [self._exponents[number] for number in step.reads]
+            exponent = max(exponents)
+            move.factors[:] = [2.0 ** max(each - exponent, _LEAST_EXPONENT) for each in exponents]
+            move.forward()
+            if isinstance(step, Apply | Add) and self.counts[step.makes].numel():
+                largest = float(self.counts[step.makes].amax())
+                fits = fits and math.isfinite(largest) and (largest == 0 or 2.0**-60 < largest < 2.0**60)
+                shift = math.frexp(largest)[1] if largest > 0 and math.isfinite(largest) else 0
+                self.counts[step.makes].mul_(2.0**-shift)
+                move.factors[:] = [factor * 2.0**-shift for factor in move.factors]
+                exponent += shift + (self._exponent_of(step) if isinstance(step, Apply) else 0)
+            self._exponents[step.makes] = exponent
+        return fits
+
+    def run(self) -> None:
+        """Send flow forwards and slopes back; the shares of weights are then with the edges."""
+        for move in self._moves:
+            move.forward()
+        top = max(self._exponents[number] for number, _ in self._ends)
+        scales = [2.0 ** max(self._exponents[number] - top, _LEAST_EXPONENT) for number, _ in self._ends]
+        ends = [(number, many * scale) for (number, many), scale in zip(self._ends, scales, strict=True)]
+        self.total = sum(float((self.rows(number, self.counts) * many).sum()) for number, many in ends)
+        if not 0 < self.total < math.inf:
+            self.edges.shares.zero_()
+            return
+        for number, many in ends:
+            self.rows(number, self.slopes).copy_(many / self.total)
+        for move in reversed(self._moves):
+            move.backward()
+        self.edges.shares.mul_(self.edges.held)
+
+    def exact(self, name: str, places: Tensor) -> Tensor:
+        """Shares of some weights of a layer, in the type of counts.
+
+        Args:
+            name: Of its parameter, one of the edges.
+            places: In its block.
+        """
+        block = self.edges.blocks[name]
+        _, outputs, cells, inputs = block.shape
+        row, column = places // (cells * inputs), places % (cells * inputs)
+        group, row = row // outputs, row % outputs
+        total = torch.zeros(len(places), dtype=self.dtype, device=self.device)
+        for step, move in zip(self.course.steps, self._moves, strict=True):
+            if isinstance(step, Apply) and step.site.name == name and move.slopes_at is not None:
+                first, count = step.site.first_row, len(step.site.row_range)
+                whole = count == block.layer.shape[0]
+                own = slice(None) if whole else ((row >= first) & (row < first + count)).nonzero().flatten()
+                total[own] += move.slopes_at(group[own], row[own] - (0 if whole else first), column[own])
+        return total * block.view(self.edges.held).reshape(-1)[places]
+
+    def largest(self) -> float:
+        """The largest count or slope; infinite or NaN if one is."""
+        return max(float(memory.amax()) for memory in (self._all_counts, self._all_slopes)) if self.total else 0.0
+
+    def live_labels(self) -> Tensor:
+        """Of each label, whether flow runs through a channel that bears it, bool."""
+        live = self.course.pinned.clone()
+        for number in self.counts:
+            layout = self.course.layouts[number]
+            if layout.channel is not None:
+                through = (self.rows(number, self.counts) * self.rows(number, self.slopes)).sum(0)
+                live[layout.labels[self.channels(number)][(through > 0).cpu()]] = True
+        return live & self.alive
+
+    def size(self, live: Tensor) -> int:
+        """How many weights lie between channels of labels that live.
+
+        Args:
+            live: Of each label, bool.
+        """
+        total = 0
+        for step in self.course.steps:
+            if isinstance(step, Apply):
+                before, after = (live[self.course.layouts[number].labels] for number in (step.reads[0], step.makes))
+                total += int(before.sum()) * int(after.sum()) * math.prod(step.site.geometry.shape[2:])
+        return total
+
+    def without(self, live: Tensor) -> "Sweep":
+        """The same without the channels of labels that are not live; the memory of this one is let go.
+
+        Args:
+            live: Of each label, bool.
+        """
+        rows: dict[str, Tensor] = {}
+        columns: dict[str, Tensor] = {}
+        for step in self.course.steps:
+            if not isinstance(step, Apply) or step.site.name is None or step.site.geometry.groups > 1:
+                continue
+            for number, dead in ((step.makes, rows), (step.reads[0], columns)):
+                dead[step.site.name] = ~live[self.course.layouts[number].labels[self.channels(number)]]
+        factors = [move.factors for move in self._moves]
+        self.counts, self.slopes, self._moves = {}, {}, []
+        self._all_counts = self._all_slopes = self._all_counts.new_empty(0)
+        made = Sweep(self.course, self.edges.without(rows, columns), self.fixed.without(rows, columns), live)
+        made._exponents = self._exponents
+        for move, known in zip(made._moves, factors, strict=True):
+            move.factors[:] = known
+        return made
+
+    def _exponent_of(self, step: Apply) -> int:
+        for edges in (self.edges, self.fixed):
+            if step.site.name in edges.blocks:
+                return edges.blocks[step.site.name].exponent
+        return 0
+
+    def _lay_out(self) -> tuple[Tensor, Tensor]:
+        """Memory of all counts, and of all slopes, in one piece each."""
+        layouts = self.course.layouts
+        used = {number for step in self.course.steps for number in (*step.reads, step.makes)} | {*self.course.outputs}
+        shapes = {
+            number: tuple(layouts[number].shape)
+            if layouts[number].channel is None
+            else (layouts[number].places + 1, int(self.channels(number).sum()))
+            for number in sorted(used)
+        }
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        both = [torch.zeros(sum(sizes), dtype=self.dtype, device=self.device) for _ in range(2)]
+        for into, memory in zip((self.counts, self.slopes), both, strict=True):
+            for (number, shape), part in zip(shapes.items(), torch.split(memory, sizes), strict=True):
+                into[number] = part.view(shape)
+        for number in used.intersection(self.course.sources):
+            self.rows(number, self.counts).fill_(1)
+        return both[0], both[1]
+
+    def _bind(self) -> list[Bound]:
+        written, touched = set(self.course.outputs), set()
+        moves = []
+        for step in reversed(self.course.steps):
+            adds = []
+            for number in step.reads:
+                adds.append(1.0 if number in written else 0.0)
+                written.add(number)
+            part = (step.site.name, step.site.first_row) if isinstance(step, Apply) else None
+            moves.append(bound(self, step, adds, fresh=part not in touched))
+            touched.add(part)
+        return moves[::-1]
+
+    def _leaving(self) -> list[tuple[int, Tensor]]:
+        """Numbers of the values that leave, and how often each of their rows counts."""
+        found = []
+        for number in dict.fromkeys(self.course.outputs):
+            layout, times = self.course.layouts[number], self.course.outputs.count(number)
+            many = torch.ones(()) if layout.channel is None else layout.multiplicities.unsqueeze(1)
+            found.append((number, (many * times).to(self.device, self.dtype)))
+        return found
