@@ -19,7 +19,7 @@ from nodepath.train import Recipe
 __all__ = ["demo"]
 
 MODEL = "convnet4"
-METHODS = ("random", "erk", "snip", "synflow", "synflow-npb", "npb")
+METHODS = ("random", "erk", "snip", "synflow", "synflow-npb", "npb", "npb-even")
 SPARSITIES = (0.9, 0.97, 0.99)
 SEEDS = (0, 1)
 RECIPE = Recipe(epochs=12, batch_size=64, lr=0.1, schedule="cosine", crop=0.0625)
@@ -29,7 +29,7 @@ def demo(
     output: Annotated[str, typer.Option("-o", "--output", metavar="DIR", help="Where runs and page go.")] = "demo",
     json: o.Json = False,
 ) -> None:
-    """Prune, measure, train and compare on handwritten digits: six methods, three sparsities, two seeds."""
+    """Prune, measure, train and compare on handwritten digits: seven methods, three sparsities, two seeds."""
     began = time.monotonic()
     check_writable(Path(output) / "index.html")
     specs = [
