@@ -113,7 +113,8 @@ def _dealt(order: Tensor, opened: Tensor, extra: Tensor, columns: Tensor) -> tup
     place = torch.arange(len(rows))
     if not len(rows):
         return rows, place, place
-    dealt = columns[rows // inputs, place % columns.shape[1]]
+    turn = place % columns.shape[1]
+    dealt = columns[0][turn] if len(columns) == 1 else columns[rows // inputs, turn]
     counts = torch.ones_like(rows)
     more = extra.flatten()[order]
     if bool(more.any()):

@@ -129,7 +129,11 @@ def _by_part(layer: Layer, keep: int) -> list[int]:
 def _places(layer: Layer, kernels: Kernels, kernel: Tensor, cell: Tensor) -> Tensor:
     """Where in the flat weight the cells of kernels lie."""
     inputs, outputs = layer.inputs // layer.groups, layer.outputs // layer.groups
-    rows, columns = kernels.rows[kernel], kernels.columns[kernel]
+    rows, columns = kernels.rows, kernels.columns
     if layer.transposed:
-        return (rows * outputs + columns) * layer.cells + cell
-    return ((rows // inputs * outputs + columns) * inputs + rows % inputs) * layer.cells + cell
+        places = rows * outputs + columns
+    elif layer.groups == 1:
+        places = columns * inputs + rows
+    else:
+        places = (rows // inputs * outputs + columns) * inputs + rows % inputs
+    return (places * layer.cells)[kernel] + cell
