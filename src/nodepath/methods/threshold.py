@@ -16,13 +16,11 @@ __all__ = ["Lowest"]
 _PIECE = 1 << 16
 """So many numbers are looked at at once: they stay in the caches between one look and the next."""
 
-_GLANCE = 1 << 13
-"""So many at once where one that is not zero is soon found."""
-
 _SAMPLE = 1 << 14
 
-_UNSURE = 128
-"""So many units in the last place a share may be wrong: it is a sum over places, of products that are rounded."""
+_UNSURE = 8
+"""So many units in the last place a share may be wrong, times the root of the number of places that it is summed over;
+roundings would have to conspire for more."""
 
 _AT_ONCE = 1 << 12
 
@@ -95,7 +93,7 @@ class Lowest:
         if drop >= len(places):
             return None
         threshold = float(np.partition(values, drop)[drop])
-        unsure = _UNSURE * float(np.finfo(values.dtype).eps) * threshold
+        unsure = _UNSURE * sweep.most_places**0.5 * float(np.finfo(values.dtype).eps) * threshold
         if threshold + unsure > above:
             return None
         lower = values < threshold - unsure
@@ -106,9 +104,11 @@ class Lowest:
 
     def cut_off(self) -> list[str]:
         """Names of the layers that carry nothing, though weights are left."""
-        parts = [(name, self.edges.blocks[name]) for name in self.names]
-        silent = [(name, block) for name, block in parts if _all_zero(block.view(self.edges.shares))]
-        return [name for name, block in silent if not _all_zero(block.view(self.edges.held))]
+        return [
+            name
+            for name in self._empty(self.edges.shares, self.carry)
+            if bool(self.edges.blocks[name].view(self.edges.held).any())
+        ]
 
     def drop(self, alive: NDArray[np.int64] | None) -> tuple[list[str], NDArray[np.int64]]:
         """Drop them, and what carries nothing.
@@ -132,7 +132,22 @@ class Lowest:
         else:
             held.mul_(edges.shares[start : start + len(shares)] > 0)
             held[torch.from_numpy(self.places).to(held.device)] = 0
-        return [name for name in self.names if _all_zero(edges.blocks[name].view(edges.held))], left
+        return self._empty(edges.held, left), left
+
+    def _empty(self, memory: Tensor, numbers: NDArray[np.int64]) -> list[str]:
+        """Names of the layers that are zero throughout.
+
+        Args:
+            memory: Of all layers.
+            numbers: Of each of its pieces, how many there are not zero.
+        """
+        found, start = [], self.edges.blocks[self.names[0]].start
+        for name in self.names:
+            block = self.edges.blocks[name]
+            first, last = -(-(block.start - start) // _PIECE), (block.start + block.size - start) // _PIECE
+            if not numbers[first:last].any() and not bool(block.view(memory).any()):
+                found.append(name)
+        return found
 
 
 def _shares(edges: Edges, names: Sequence[str]) -> Numbers:
@@ -155,7 +170,3 @@ def _in_order(sweep: Sweep, names: Sequence[str], places: NDArray[np.int64], thr
             positions[own] = blocks[layer].positions(inside).numpy()
             exact[own] = sweep.exact(names[layer], inside.to(sweep.device)).cpu().numpy()
     return np.lexsort((-positions, -layers, np.round(exact / threshold, 12)))
-
-
-def _all_zero(values: Tensor) -> bool:
-    return not any(bool(piece.any()) for piece in torch.split(values.view(-1), _GLANCE))

@@ -21,7 +21,7 @@ Move = Callable[[], None]
 
 SlopesAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-_PIECE = 1 << 17
+_PIECE = 1 << 18
 """So many edges of a matrix are converted at once: they stay in the caches until they are used."""
 
 
@@ -138,7 +138,7 @@ class _Layer:
 
     def edges(self) -> Tensor:
         """In the type of counts (groups, outputs, cells * inputs), to be used before those of another layer."""
-        return converted(self.matrix, self.gathered.dtype).view(-1, self.rows, self.columns)
+        return converted(self.matrix, self.gathered.dtype).view(len(self.matrix), self.rows, self.columns)
 
     def take_down(self, slopes: Tensor) -> None:
         """Slopes in the edges (groups, outputs, cells * inputs)."""
@@ -190,34 +190,48 @@ def _fixed_edges(sweep: "Sweep", step: Apply) -> Tensor:
 
 
 def _times_vector(ends: _Ends, layer: _Layer) -> tuple[Move, Move, SlopesAt]:
-    """One place: a matrix times a vector."""
+    """One place: a matrix times a vector. Where all cells read the same, their edges are parallel, and add up."""
     (padded, padded_slope), (made, back) = ends.padded[0], ends.made
-    vector, leaving, coming = layer.gathered.view(-1), made.view(-1), back.view(-1)
-    matrix = layer.matrix[0].view(layer.rows, layer.columns)
+    cells, inputs = layer.matrix.shape[2:]
+    parallel = layer.index is not None and not bool(layer.index.any())
+    vector = padded[0] if parallel else layer.gathered.view(-1)
+    leaving, coming = made.view(-1), back.view(-1)
     touch = None if layer.touch is None else layer.touch[0].view(layer.rows, layer.columns)
     slope, adds, factors = ends.reads[0][1].reshape(-1), ends.adds[0], ends.factors
-    pieces = torch.split(matrix, max(1, _PIECE // max(1, layer.columns)))
+    pieces = torch.split(layer.matrix[0], max(1, _PIECE // max(1, layer.columns)))
     leaving_pieces, coming_pieces = (torch.split(each, [len(p) for p in pieces]) for each in (leaving, coming))
+    sums: list[Tensor] = []
+
+    def edges(piece: Tensor) -> Tensor:
+        found = converted(piece, vector.dtype)
+        return found.sum(1) if parallel else found.view(len(found), cells * inputs)
 
     def forward() -> None:
-        layer.gather(padded)
+        sums.clear()
+        if not parallel:
+            layer.gather(padded)
         for piece, part in zip(pieces, leaving_pieces, strict=True):
-            torch.addmv(part, converted(piece, vector.dtype), vector, beta=0, alpha=factors[0], out=part)
+            found = edges(piece)
+            torch.addmv(part, found, vector, beta=0, alpha=factors[0], out=part)
+            if parallel:
+                sums.append(found)
 
     def backward() -> None:
         if touch is not None:
-            outer = coming.to(touch.dtype), vector.to(touch.dtype)
-            torch.addr(touch, *outer, beta=0 if layer.fresh else 1, alpha=factors[0], out=touch)
-        found = slope if layer.index is None else torch.empty_like(vector)
-        first = adds if layer.index is None else 0.0
-        for piece, part in zip(pieces, coming_pieces, strict=True):
-            torch.addmv(found, converted(piece, vector.dtype).t(), part, beta=first, alpha=factors[0], out=found)
+            read = (vector.repeat(cells) if parallel else vector).to(touch.dtype)
+            torch.addr(touch, coming.to(touch.dtype), read, beta=0 if layer.fresh else 1, alpha=factors[0], out=touch)
+        apart = layer.index is not None and not parallel
+        found = torch.empty_like(vector) if apart else slope
+        first = 0.0 if apart else adds
+        for place, (piece, part) in enumerate(zip(pieces, coming_pieces, strict=True)):
+            matrix = sums[place] if parallel else edges(piece)
+            torch.addmv(found, matrix.t(), part, beta=first, alpha=factors[0], out=found)
             first = 1.0
-        if layer.index is not None:
-            _bring(padded_slope, layer.index, found.view(layer.gathered.shape), adds)
+        if apart:
+            _bring(padded_slope, layer.index, found.view(layer.gathered.shape), adds)  # type: ignore[arg-type]
 
     def slopes_at(_: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        return coming[rows] * vector[columns] * factors[0]
+        return coming[rows] * vector[columns % inputs if parallel else columns] * factors[0]
 
     return forward, backward, slopes_at
 

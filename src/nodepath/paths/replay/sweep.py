@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -46,6 +47,12 @@ class Sweep:
         self._moves = self._bind()
         self._ends = self._leaving()
 
+    @cached_property
+    def most_places(self) -> int:
+        """Over how many places the share of a weight is summed at most."""
+        made = [self.course.layouts[step.makes].places for step in self.course.steps if isinstance(step, Apply)]
+        return max(made, default=1)
+
     def channels(self, number: int) -> Tensor:
         """Which channels of a value are there, bool (channels of the network,)."""
         return self.alive[self.course.layouts[number].labels]
@@ -76,8 +83,12 @@ class Sweep:
             self._exponents[step.makes] = exponent
         return fits
 
-    def run(self) -> None:
-        """Send flow forwards and slopes back; the shares of weights are then with the edges."""
+    def run(self, *, slopes: bool = False) -> None:
+        """Send flow forwards and slopes back; the shares of weights are then with the edges.
+
+        Args:
+            slopes: Leave the slopes in the weights there instead, which are there also where a weight is 0.
+        """
         for move in self._moves:
             move.forward()
         top = max(self._exponents[number] for number, _ in self._ends)
@@ -91,7 +102,8 @@ class Sweep:
             self.rows(number, self.slopes).copy_(many / self.total)
         for move in reversed(self._moves):
             move.backward()
-        self.edges.shares.mul_(self.edges.held)
+        if not slopes:
+            self.edges.shares.mul_(self.edges.held)
 
     def exact(self, name: str, places: Tensor) -> Tensor:
         """Shares of some weights of a layer, in the type of counts.
