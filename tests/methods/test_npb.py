@@ -174,3 +174,16 @@ def test_vgg19_keeps_all_its_nodes_at_99_percent():
     model = nodepath.models.create("vgg19", num_classes=100, seed=0)
     masks = nodepath.prune(model, X, method="npb", sparsity=0.99)
     assert nodepath.measure(model, X, masks, convention="paper").nodes == 5607
+
+
+def test_in_channel_resolution_no_cell_is_preferred():
+    """A channel stands for all of its pixels, so a corner cell carries as much as the centre, also on a small map."""
+    model = nn.Sequential(nn.Conv2d(8, 40, 3, padding=1), nn.Flatten(), nn.Linear(160, 2))
+    x = torch.zeros(1, 8, 2, 2)
+    options = {"alpha": 0.99, "beta": 1.0, "max_per_kernel": 1, "layer_counts": {"0.weight": 320, "2.weight": 300}}
+    shares = {}
+    for resolution in ("channel", "pixel"):
+        mask = nodepath.prune(model, x, "npb", resolution=resolution, **options)["0.weight"]
+        shares[resolution] = float(mask[:, :, 1, 1].sum() / mask.sum())
+    assert shares["channel"] < 0.25
+    assert shares["pixel"] > 0.9
