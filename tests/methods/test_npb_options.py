@@ -95,6 +95,9 @@ class TestCap:
         assert caps[1:] == sorted(caps[1:], reverse=True)
         assert set(caps[1:]) == {6, 4}
 
+    def test_of_nine_stays_at_five_after_a_third_shortcut(self):
+        assert set(self.caps("resnet18-tiny", "published").values()) == {None, 9, 7, 5}
+
     def test_of_other_presets_is_one_for_all_layers(self):
         assert set(self.caps("resnet20", "balanced").values()) == {None}
 
