@@ -50,7 +50,7 @@ def caps_by_layer(settings: Preset, layers: Iterable[Layer]) -> dict[str, int | 
     caps: dict[str, int | None] = {}
     cap, first = settings.max_per_kernel, True
     for layer in layers:
-        caps[layer.name] = None if settings.narrows and first and not layer.linear else cap
+        caps[layer.name] = None if settings.narrows and first else cap
         first = first and layer.linear
         if settings.narrows and layer.shortcut and cap is not None and cap > 5:
             cap -= 2
