@@ -35,6 +35,7 @@ HUGE = 100_000_000
 """Models of more parameters are measured in channel resolution alone."""
 WIDE = 640
 """As are those of a larger side of the input: attention between all of its pixels takes minutes."""
+HUNGER = "SynFlow takes up to 30 bytes a weight"
 PATIENCE = 900
 """Seconds that one model may take."""
 OTHERS = 8
@@ -186,7 +187,7 @@ def isolated(row: Row) -> Row:
     try:
         made: Row = receive.recv() if receive.poll(PATIENCE) else replace(row, error=f"takes more than {PATIENCE} s")
     except EOFError:
-        made = replace(row, error="its process was killed, for want of memory")
+        made = replace(row, error=f"its process was killed, for want of memory beside other work; {HUNGER}")
     process.kill()
     process.join()
     return made
