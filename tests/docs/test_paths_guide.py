@@ -226,11 +226,11 @@ def test_the_resolutions_differ_as_the_guide_says():
     for row in RESOLUTIONS:
         method, percent, (pixel, channel) = cells(row)
         assert (pixel[2], pixel[4]) == (channel[2], channel[4]), row
-        assert abs(pixel[1] - channel[1]) < 0.0225, row
+        assert abs(pixel[1] - channel[1]) < 0.0395, row
         assert abs(pixel[3] - channel[3]) < 0.02 * pixel[3], row
         gaps.append(round(pixel[0] - channel[0], 1))
         ratios[row.split()[1], percent].append((method, pixel[1], channel[1]))
-    assert (min(gaps), max(gaps)) == (0.9, 1.6)
+    assert (min(gaps), max(gaps)) == (0.9, 2.8)
     for rows in ratios.values():
         by_pixel, by_channel = (sorted(rows, key=lambda row: row[kind]) for kind in (1, 2))
         assert [method for method, *_ in by_pixel] == [method for method, *_ in by_channel]
