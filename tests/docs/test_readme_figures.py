@@ -71,7 +71,7 @@ def test_what_is_said_to_be_missing_is_missing():
         package.measure(computed, torch.zeros(1, 4))
     with pytest.raises(UnknownOperationError):
         package.measure(Routed(4, 2), torch.zeros(1, 4))
-    for name in ("shrink", "sparsify", "frontier"):
+    for name in ("shrink", "sparsify"):
         assert not hasattr(package, name), f"nodepath.{name} is there now: say so in the README"
     for method in ("grasp", "force", "phew", "prospr", "ntk-sap", "dpai"):
         assert method not in package.methods.names(), f"{method} is there now: say so in the README"
@@ -82,7 +82,7 @@ def test_the_demo_prints_what_the_readme_shows(nodepath):
     shown = blocks(README, "text")[0].text
     printed = nodepath("demo").out
     quoted, real = rows(shown), rows(printed)
-    assert len(quoted) == 7
+    assert len(quoted) == 6
     for key, cells in quoted.items():
         *accuracies, nodes, paths, position, macs = cells
         assert [nodes, paths, position, macs] == real[key][-4:], key
