@@ -1,13 +1,28 @@
 """Data-free methods against a plain loop of as many float32 forward and backward passes, and `kthvalue`."""
 
+import time
+import warnings
 from collections.abc import Iterator
+from itertools import product
 
 import torch
 
 import nodepath
 from bench.timing import Comparison, compare
+from nodepath.errors import CollapseWarning
+from nodepath.methods.arguments import kept_count, seeded
+from nodepath.methods.by_flow import walked
+from nodepath.methods.problem import Problem
+from nodepath.paths import Network
+from nodepath.scores import Subject
 
-MODELS = ("resnet20", "vgg19", "resnet18-tiny")
+MODELS = ("resnet20", "vgg19", "resnet18-tiny", "torchvision:resnet50")
+ITERATIONS = 100
+LOOPS = {"resnet20": 20, "torchvision:resnet50": 3}
+"""So many iterations of the loop are timed, each of which does the same; else 5."""
+
+REFERENCE = {"resnet20": 100, "resnet18-tiny": 30, "torchvision:resnet50": 10}
+"""So many iterations of walks in float64, with whose masks ours are compared; else 15. Of all 100: docs/bench.md."""
 
 
 def plain_loop(model: torch.nn.Module, x: torch.Tensor, iterations: int) -> None:
@@ -19,18 +34,55 @@ def plain_loop(model: torch.nn.Module, x: torch.Tensor, iterations: int) -> None
         torch.kthvalue(scores, scores.numel() // 2)
 
 
+def walked_masks(model: torch.nn.Module, x: torch.Tensor, iterations: int) -> nodepath.MaskSet:
+    """SynFlow by walks through the model, all in float64, at 99 %."""
+    network = Network(model, x)
+    names = tuple(network.layers)
+    keep = kept_count(network, names, network.prunable, 0.99, None)
+    problem = Problem(network, Subject(network, seeded(0)), network.weights(), names, keep)
+    return nodepath.MaskSet(walked(problem, iterations).masks)
+
+
 def run() -> Iterator[Comparison]:
+    warnings.simplefilter("ignore", CollapseWarning)
     for name in MODELS:
         model = nodepath.models.create(name, seed=0).eval()
         x = torch.zeros(1, *nodepath.models.describe(name).input_size)
-        for method, iterations in (("synflow", 10), ("npb", 1)):
-            options = {"iterations": iterations} if method == "synflow" else {}
-            yield compare(
-                f"{method} {name} at 99 %" + (f", {iterations} iterations" if options else ""),
-                lambda model=model, x=x, method=method, options=options: nodepath.prune(
-                    model, x, method, sparsity=0.99, on_collapse="warn", **options
-                ),
-                lambda model=model, x=x, iterations=iterations: plain_loop(model, x, iterations),
-                f"{iterations} x (forward+backward, float32, kthvalue)",
-                repeats=3,
+
+        def pruned(
+            method: str, resolution: str = "pixel", model: torch.nn.Module = model, x: torch.Tensor = x, **options: int
+        ) -> nodepath.MaskSet:
+            return nodepath.prune(model, x, method, sparsity=0.99, on_collapse="warn", resolution=resolution, **options)
+
+        loops = LOOPS.get(name, 5)
+        for method, resolution in product(("synflow", "synflow-npb"), ("pixel", "channel")):
+            found = {}
+
+            def ours(method: str = method, resolution: str = resolution, found: dict = found) -> None:
+                found["masks"] = pruned(method, resolution)
+
+            times = compare(
+                f"{method} {name}, {ITERATIONS} iterations, {resolution}",
+                ours,
+                lambda model=model, x=x, loops=loops: plain_loop(model, x, loops),
+                f"{ITERATIONS} x (forward+backward, float32, kthvalue), from {loops}",
+                repeats=2,
             )
+            yield Comparison(times.name, times.ours, times.reference * ITERATIONS / loops, times.against)
+            if resolution == "channel":
+                same = found["masks"].overlap(pruned(method)).total
+                yield Comparison(f"{method} {name}: overlap with pixel resolution", same, 1.0, "the same mask", unit="")
+        iterations = REFERENCE.get(name, 15)
+        began = time.perf_counter()
+        reference = walked_masks(model, x, iterations)
+        seconds = time.perf_counter() - began
+        overlap = pruned("synflow", iterations=iterations).overlap(reference).total
+        against = f"{iterations} iterations of walks in float64, {seconds:.0f} s"
+        yield Comparison(f"synflow {name}: overlap with float64", overlap, 1.0, against, unit="")
+        yield compare(
+            f"npb {name} at 99 %",
+            lambda pruned=pruned: pruned("npb"),
+            lambda model=model, x=x: plain_loop(model, x, 1),
+            "1 x (forward+backward, float32, kthvalue)",
+            repeats=3,
+        )

@@ -16,7 +16,10 @@ from nodepath.paths.semantics import FLOW
 from nodepath.scores.path_flow import PathFlow
 from nodepath.scores.random import Random
 
-__all__ = ["by_flow"]
+__all__ = ["by_flow", "walked"]
+
+_SMALL = 1 << 20
+"""So many weights lie in the caches in float64 as well, and to convert them takes longer than they do."""
 
 
 def by_flow(problem: Problem, iterations: int, at_random: Collection[int] = (), *, revive: bool = True) -> Choice:
@@ -88,8 +91,8 @@ def _replayed(
                     Contest(names, keep, sum(int(masks[name].sum()) for name in names))
                     for names, keep in budgets.items()
                 )
-                exact = any(weight.dtype == torch.float64 for weight in problem.weights.values())
-                dtype = torch.float64 if exact else torch.float32
+                single = all(weight.dtype != torch.float64 for weight in problem.weights.values())
+                dtype = torch.float32 if single and sum(sizes) > _SMALL else torch.float64
                 thinning = Thinning(problem, flowing, masks, contests, dtype)
             thinning.step(step + 1, {p: keep for p, keep in targets.items() if not thinning.contests[p].whole})
     if thinning is None:

@@ -104,7 +104,7 @@ class Thinning:
             contest.undecided = lowest.threshold == 0
             if contest.undecided:
                 continue
-            for name in lowest.cut_off():
+            for name in lowest.cut_off(contest.pieces):
                 self._note(name, number, edges.held)
             emptied, contest.pieces = lowest.drop(contest.pieces)
             for name in emptied:

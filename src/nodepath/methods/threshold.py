@@ -102,13 +102,16 @@ class Lowest:
         lower[close[first[: drop - int(np.count_nonzero(lower))]]] = True
         return cls(edges, tuple(names), threshold, places[lower], carry)
 
-    def cut_off(self) -> list[str]:
-        """Names of the layers that carry nothing, though weights are left."""
-        return [
-            name
-            for name in self._empty(self.edges.shares, self.carry)
-            if bool(self.edges.blocks[name].view(self.edges.held).any())
-        ]
+    def cut_off(self, alive: NDArray[np.int64] | None) -> list[str]:
+        """Names of the layers that carry nothing, though weights are left.
+
+        Args:
+            alive: See `drop`.
+        """
+        if alive is not None and np.array_equal(alive, self.carry):
+            return []  # every weight carries something
+        silent = self._empty(self.edges.shares, self.carry)
+        return [name for name in silent if bool(self.edges.blocks[name].view(self.edges.held).any())]
 
     def drop(self, alive: NDArray[np.int64] | None) -> tuple[list[str], NDArray[np.int64]]:
         """Drop them, and what carries nothing.

@@ -1,0 +1,149 @@
+"""SynFlow with few places and few channels, against walks through the whole network in float64."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nodepath
+from nodepath.errors import CollapseWarning
+from nodepath.methods.by_flow import by_flow, walked
+from nodepath.methods.problem import Choice, Problem
+from nodepath.methods.thinning import Thinning
+from nodepath.methods.threshold import Lowest
+from nodepath.paths import Network
+from nodepath.paths.replay.course import Layout, course
+from nodepath.paths.replay.recording import record
+from nodepath.paths.replay.sweep import Sweep
+from nodepath.paths.semantics import FLOW
+from nodepath.scores import Subject
+
+
+def problem_of(model: nn.Module, x: Tensor, density: float, resolution: str = "pixel", seed: int = 0) -> Problem:
+    network = Network(model.eval(), x, resolution)
+    subject = Subject(network, torch.Generator().manual_seed(seed))
+    keep = max(1, round(density * network.prunable))
+    return Problem(network, subject, network.weights(), tuple(network.layers), keep)
+
+
+def zoo(name: str) -> tuple[nn.Module, Tensor]:
+    model = nodepath.models.create(name, seed=0)
+    return model, torch.zeros(1, *nodepath.models.describe(name).input_size)
+
+
+def overlap(one: Choice, other: Choice) -> float:
+    return nodepath.MaskSet(one.masks).overlap(nodepath.MaskSet(other.masks)).total
+
+
+@pytest.fixture(params=[0, 1 << 20], ids=["float32", "float64"], autouse=True)
+def shares_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a large network, and of a small one."""
+    monkeypatch.setattr("nodepath.methods.by_flow._SMALL", request.param)
+
+
+@pytest.mark.parametrize("resolution", ["pixel", "channel"])
+@pytest.mark.parametrize(("at_random", "revive"), [((), True), (range(0, 3, 2), True), (range(0, 3, 2), False)])
+def test_masks_are_those_of_walks_in_float64(resolution, at_random, revive):
+    model, x = zoo("resnet20")
+    found, expected = (
+        prune(problem_of(model, x, 0.01, resolution), 10, at_random, revive=revive) for prune in (by_flow, walked)
+    )
+    assert overlap(found, expected) == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet20", "resnet18-tiny", "wrn-16-8", "vgg19"])
+def test_a_hundred_iterations_keep_what_those_in_float64_keep(name):
+    """In float32 alone a tenth of the mask of ResNet-18 would be another one: roundings grow from step to step."""
+    model, x = zoo(name)
+    found, expected = (prune(problem_of(model, x, 0.01), 100) for prune in (by_flow, walked))
+    assert overlap(found, expected) >= 0.999
+
+
+def test_counts_that_differ_by_more_than_float32_holds_are_told_apart():
+    """Channels of one layer that differ by 2**400, in a network whose weights are float32."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(4)), nn.Linear(6, 3))
+    with torch.no_grad():
+        for layer in list(model)[:-1]:
+            layer.weight.mul_(torch.tensor([[2.0**100], [1], [1], [1], [1], [2.0**-100]]))
+            layer.weight[0, 1:], layer.weight[5, :5] = 0, 0
+            layer.weight[1:5, 0], layer.weight[:5, 5] = 0, 0
+    for density in (0.1, 0.3, 0.5):
+        found, expected = (prune(problem_of(model, torch.zeros(1, 6), density), 30) for prune in (by_flow, walked))
+        assert overlap(found, expected) == 1.0
+
+
+def test_layers_that_are_not_pruned_stay_out_of_the_budget():
+    model, x = zoo("resnet20")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        masks = nodepath.prune(model, x, "synflow", sparsity=0.9, iterations=5, exclude="*conv1*", on_collapse="warn")
+    included = [name for name in Network(model, x).layers if "conv1" not in name]
+    assert list(masks) == included
+    assert masks.kept == round(0.1 * masks.total)
+
+
+def sweep_of(shares: Tensor) -> Sweep:
+    """Of a single layer of (1, n) whose shares are about as given."""
+    model = nn.Linear(len(shares), 1, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(shares.unsqueeze(0))
+    problem = problem_of(model, torch.zeros(1, len(shares)), 1.0)
+    flowing = course(record(problem.network, FLOW), problem.network.layers)
+    return Thinning(problem, flowing, {"weight": torch.ones_like(model.weight, dtype=torch.bool)}, ()).sweep
+
+
+@pytest.mark.parametrize("size", [40, 3000, 100_000])
+@pytest.mark.parametrize("kind", ["spread", "tied", "sparse"])
+def test_lowest_are_those_of_a_stable_sort(size, kind):
+    draw = torch.Generator().manual_seed(size)
+    weights = torch.rand(size, generator=draw) + 0.01
+    if kind == "tied":
+        weights = (weights * 8).round().clamp(min=1) / 8
+    if kind == "sparse":
+        weights = weights * (torch.rand(size, generator=draw) < 0.1)
+    sweep = sweep_of(weights)
+    sweep.run()
+    alive = int((weights > 0).sum())
+    for keep in {1, alive // 3, round(0.95 * alive), alive - 1, alive}:
+        lowest = Lowest.of(sweep, ("weight",), keep)
+        order = weights.sort(descending=True, stable=True).indices
+        expected = sorted(
+            set(range(size)) - set(order[:keep].tolist()) - set((weights == 0).nonzero().flatten().tolist())
+        )
+        assert lowest.places.tolist() == expected
+    assert Lowest.of(sweep, ("weight",), alive + 1).threshold == 0
+    assert Lowest.of(sweep, ("weight",), 0).threshold == math.inf
+
+
+def test_places_of_an_image_are_few():
+    """224 x 224: the border of 3 pixels and the stride leave four rows and four columns, and each layer adds two."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 7, stride=2, padding=3),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.Conv2d(4, 4, 3),
+    )
+    network = Network(model, torch.zeros(1, 3, 224, 224))
+    layouts: tuple[Layout, ...] = course(record(network, FLOW), network.layers).layouts
+    assert [layout.places for layout in layouts if layout.channel is not None] == [1, 16, 16, 36, 36]
+    sizes = [int(layout.multiplicities.sum()) for layout in layouts if layout.channel is not None]
+    assert sizes == [224**2, 112**2, 56**2, 56**2, 54**2]
+
+
+def test_what_steers_is_walked():
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.head = nn.Linear(4, 5), nn.Linear(4, 5), nn.Linear(5, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.a(x).sigmoid() * self.b(x))
+
+    network = Network(Gated(), torch.zeros(1, 4))
+    assert record(network, FLOW) is None
+    assert nodepath.prune(network.model, torch.zeros(1, 4), "synflow", sparsity=0.5, iterations=5).kept == 25
