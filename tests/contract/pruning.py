@@ -12,7 +12,8 @@ from nodepath.errors import BudgetWarning, CollapseWarning
 
 def brief(name: str) -> dict[str, Any]:
     """Options that make an iterative method fast; none for the others."""
-    return {"iterations": 7} if hasattr(nodepath.methods.create(name), "iterations") else {}
+    method = nodepath.methods.create(name)
+    return {option: 7 for option in ("iterations", "steps") if hasattr(method, option)}
 
 
 def pruned(name: str, kind: str, model: nn.Module | None = None, **arguments: Any) -> nodepath.MaskSet:

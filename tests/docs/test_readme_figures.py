@@ -73,7 +73,7 @@ def test_what_is_said_to_be_missing_is_missing():
         package.measure(Routed(4, 2), torch.zeros(1, 4))
     for name in ("shrink", "sparsify"):
         assert not hasattr(package, name), f"nodepath.{name} is there now: say so in the README"
-    for method in ("grasp", "force", "phew", "prospr", "ntk-sap", "dpai"):
+    for method in ("grasp", "force", "phew", "prospr", "ntk-sap"):
         assert method not in package.methods.names(), f"{method} is there now: say so in the README"
 
 
