@@ -193,7 +193,7 @@ def _times_vector(ends: _Ends, layer: _Layer) -> tuple[Move, Move, SlopesAt]:
     """One place: a matrix times a vector. Where all cells read the same, their edges are parallel, and add up."""
     (padded, padded_slope), (made, back) = ends.padded[0], ends.made
     cells, inputs = layer.matrix.shape[2:]
-    parallel = layer.index is not None and not bool(layer.index.any())
+    parallel = layer.index is not None and len(ends.reads[0][0]) == 1 and not bool(layer.index.any())
     vector = padded[0] if parallel else layer.gathered.view(-1)
     leaving, coming = made.view(-1), back.view(-1)
     touch = None if layer.touch is None else layer.touch[0].view(layer.rows, layer.columns)
