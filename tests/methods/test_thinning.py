@@ -54,7 +54,7 @@ def test_masks_are_those_of_walks_in_float64(resolution, at_random, revive):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet20", "resnet18-tiny"])  # measured; the larger ones take an hour
+@pytest.mark.parametrize("name", ["resnet20", "resnet18-tiny"])  # the larger ones are in the bench
 def test_a_hundred_iterations_keep_what_those_in_float64_keep(name):
     """In float32 alone a tenth of the mask of ResNet-18 would be another one: roundings grow from step to step."""
     model, x = zoo(name)
