@@ -88,8 +88,9 @@ def test_the_demo_prints_what_the_readme_shows(nodepath):
         assert [nodes, paths, position, macs] == real[key][-4:], key
         mean, spread = accuracies[1], float(accuracies[2].strip("±"))
         assert float(real[key][1]) == pytest.approx(float(mean), abs=max(5, 2 * spread)), key  # machines differ
-    for heading in shown.splitlines()[:3]:
-        assert heading.rstrip() in [line.rstrip() for line in printed.splitlines()]
+    words = [line.split() for line in printed.splitlines()]
+    for heading in shown.splitlines()[:2]:  # widths follow the figures, and machines differ
+        assert heading.split() in words
 
 
 def rows(text: str) -> dict[tuple[str, str], list[str]]:
