@@ -2,14 +2,19 @@
 
 import math
 import warnings
+from collections.abc import Collection
 
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from pieces import pieces
 from torch import Tensor, nn
 
 import nodepath
 from nodepath.errors import CollapseWarning
 from nodepath.methods.by_flow import by_flow, walked
+from nodepath.methods.iterate import on_schedule
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.thinning import Thinning
 from nodepath.methods.threshold import Lowest
@@ -19,13 +24,16 @@ from nodepath.paths.replay.recording import record
 from nodepath.paths.replay.sweep import Sweep
 from nodepath.paths.semantics import FLOW
 from nodepath.scores import Subject
+from nodepath.scores.path_flow import PathFlow
 
 
-def problem_of(model: nn.Module, x: Tensor, density: float, resolution: str = "pixel", seed: int = 0) -> Problem:
+def problem_of(
+    model: nn.Module, x: Tensor, density: float, resolution: str = "pixel", scope: str | None = None
+) -> Problem:
     network = Network(model.eval(), x, resolution)
-    subject = Subject(network, torch.Generator().manual_seed(seed))
+    subject = Subject(network, torch.Generator().manual_seed(0))
     keep = max(1, round(density * network.prunable))
-    return Problem(network, subject, network.weights(), tuple(network.layers), keep)
+    return Problem(network, subject, network.weights(), tuple(network.layers), keep, scope)
 
 
 def zoo(name: str) -> tuple[nn.Module, Tensor]:
@@ -51,6 +59,71 @@ def test_masks_are_those_of_walks_in_float64(resolution, at_random, revive):
         prune(problem_of(model, x, 0.01, resolution), 10, at_random, revive=revive) for prune in (by_flow, walked)
     )
     assert overlap(found, expected) == 1.0
+
+
+def trace(problem: Problem, iterations: int, at_random: Collection[int]) -> dict[int, dict[str, Tensor]]:
+    """The masks after each step, of which random ones choose among the kept."""
+    found: dict[int, dict[str, Tensor]] = {}
+    starts: list[dict[str, Tensor]] = []
+    begin, step = Thinning.__post_init__, Thinning.step
+
+    def beginning(self: Thinning) -> None:
+        starts.append(self.start)
+        begin(self)
+
+    def stepping(self: Thinning, number: int, targets: dict[int, int]) -> None:
+        step(self, number, targets)
+        if starts:  # what there was at first, or a step drew
+            found[number - 1] = starts.pop()
+        found[number] = self.masks()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Thinning, "__post_init__", beginning)
+        patch.setattr(Thinning, "step", stepping)
+        by_flow(problem, iterations, at_random, revive=False)
+    return found
+
+
+@pytest.mark.parametrize("resolution", ["pixel", "channel"])
+@settings(
+    deadline=None,
+    max_examples=30,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+@given(
+    model=pieces(),
+    scope=st.sampled_from(["global", "layerwise", "erk"]),
+    density=st.sampled_from([0.02, 0.05, 0.1, 0.3, 0.8]),
+    iterations=st.integers(8, 25),
+    randomly=st.booleans(),
+)
+def test_each_step_keeps_the_best_by_walks_in_float64(resolution, model, scope, density, iterations, randomly):
+    """Of what its own step before has left, so that a tie, decided by rounding in the walk, does not count twice."""
+    problem = problem_of(model, torch.zeros(1, 2, 6, 6), density, resolution, scope)
+    counts, names = problem.layer_counts(), problem.included
+    contests = {names: problem.keep} if counts is None else {(name,): counts[name] for name in names}
+    at_random = range(0, 6, 2) if randomly else ()
+    left = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in names}
+    states = trace(problem, iterations, at_random)
+    assert sorted(states) == list(range(min(states), iterations + 1))
+    for number in sorted(states):
+        pruned = {name: problem.weights[name] * left[name] for name in names}
+        walk = PathFlow()(problem.subject, pruned)
+        for group, keep in contests.items():
+            score, before, after = (
+                torch.cat([each[n].flatten() for n in group]) for each in (walk, left, states[number])
+            )
+            assert int(after.sum()) == on_schedule(keep, len(score), number, iterations) if number else True
+            assert not bool((after & ~before).any()), "what is pruned stays pruned"
+            if number - 1 not in at_random and int(after.sum()) not in (0, int(before.sum())):
+                kept, gone = score[after].min(), score[before & ~after].max()
+                assert gone <= kept * (1 + 1e-9)
+                if gone == 0:  # a tie for certain: the first stay
+                    silent = before & (score == 0)
+                    assert torch.equal(after[silent].sort(descending=True).values, after[silent])
+        left = states[number]
 
 
 @pytest.mark.slow

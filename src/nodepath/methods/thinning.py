@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nodepath.errors import NonFiniteError
+from nodepath.masks import count_true
 from nodepath.methods.lasting import Lasting
 from nodepath.methods.problem import Problem
 from nodepath.methods.threshold import Lowest
@@ -35,7 +36,7 @@ class Contest:
         keeps: How many weights they keep in the end.
         alive: How many there are.
         pruned: Whether any have been.
-        undecided: Whether more are to be kept than carry any flow, so that positions decide.
+        silent: Which are left, if more were to be kept than carry any flow, so that positions have decided; else empty.
         pieces: How many weights are left in each piece of the memory, if it is the one of the step before.
     """
 
@@ -43,7 +44,7 @@ class Contest:
     keeps: int
     alive: int
     pruned: bool = False
-    undecided: bool = False
+    silent: dict[str, Tensor] = field(default_factory=dict)
     pieces: NDArray[np.int64] | None = None
 
     @property
@@ -101,31 +102,32 @@ class Thinning:
         """
         for place, lowest in self._lowest(targets).items():
             contest, edges = self.contests[place], self.sweep.edges
-            contest.undecided = lowest.threshold == 0
-            if contest.undecided:
+            if lowest.threshold == 0:
+                contest.silent = self._first_of(contest, targets[place])
                 continue
+            contest.silent = {}
             for name in lowest.cut_off(contest.pieces):
                 self._note(name, number, edges.held)
             emptied, contest.pieces = lowest.drop(contest.pieces)
             for name in emptied:
                 self._note(name, number, edges.shares)
             contest.alive, contest.pruned = targets[place], True
-        if not any(contest.undecided for contest in self.contests):
+        if not any(contest.silent for contest in self.contests):
             self._forget_channels()
 
     def masks(self) -> dict[str, Tensor]:
         """Parameter name -> what is left."""
         found: dict[str, Tensor] = {}
-        edges = self.sweep.edges
         for contest in self.contests:
-            alive = {
-                name: edges.blocks[name].filled(edges.blocks[name].view(edges.held) > 0)
-                if contest.pruned
-                else self.start[name]
-                for name in contest.names
-            }
-            found |= self._first_of(contest, alive) if contest.undecided else alive
+            found |= self._left(contest)
         return {name: found[name] for name in self.start}
+
+    def _left(self, contest: Contest) -> dict[str, Tensor]:
+        """Parameter name -> what is left of the layers of a contest."""
+        if contest.silent or not contest.pruned:
+            return contest.silent or {name: self.start[name] for name in contest.names}
+        edges = self.sweep.edges
+        return {name: edges.blocks[name].filled(edges.blocks[name].view(edges.held) > 0) for name in contest.names}
 
     def _note(self, name: str, number: int, alive: Tensor) -> None:
         """Take down the scores of a layer of which nothing will be left, if it has not been done."""
@@ -192,13 +194,16 @@ class Thinning:
             for contest in self.contests:
                 contest.pieces = None
 
-    def _first_of(self, contest: Contest, alive: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """All that carries flow, and of the rest the first, up to the budget."""
+    def _first_of(self, contest: Contest, keep: int) -> dict[str, Tensor]:
+        """All that carries flow, and of the rest of what is left the first, up to the budget.
+
+        The rest is no more than that from now on, also where other contests cut off more.
+        """
         edges = self.sweep.edges
         carry = {n: edges.blocks[n].filled(edges.blocks[n].view(edges.shares) > 0) for n in contest.names}
-        missing = contest.keeps - sum(int(mask.sum()) for mask in carry.values())
-        for name, mask in carry.items():
-            more = (alive[name] & ~mask).flatten().nonzero().flatten()[:missing]
-            mask.view(-1)[more] = True
+        missing = keep - sum(map(count_true, carry.values()))
+        for name, left in self._left(contest).items():
+            more = (left & ~carry[name]).flatten().nonzero().flatten()[:missing]
+            carry[name].view(-1)[more] = True
             missing -= len(more)
         return carry
