@@ -18,10 +18,11 @@ from nodepath.methods.by_flow import by_flow, walked
 from nodepath.methods.iterate import on_schedule
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.thinning import Thinning
-from nodepath.methods.threshold import Lowest
+from nodepath.methods.threshold import Lowest, Pieces
 from nodepath.paths import Network
-from nodepath.paths.replay.course import Layout, course
+from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record
+from nodepath.paths.replay.steps import Layout
 from nodepath.paths.replay.sweep import Sweep
 from nodepath.paths.semantics import FLOW
 from nodepath.scores import Subject
@@ -191,14 +192,14 @@ def test_lowest_are_those_of_a_stable_sort(size, kind):
     sweep.run()
     alive = int((weights > 0).sum())
     for keep in {1, alive // 3, round(0.95 * alive), alive - 1, alive}:
-        lowest = Lowest.of(sweep, ("weight",), keep)
+        lowest = Lowest.of(sweep, Pieces.of(sweep.edges, ("weight",)), keep)
         order = weights.sort(descending=True, stable=True).indices
         expected = sorted(
             set(range(size)) - set(order[:keep].tolist()) - set((weights == 0).nonzero().flatten().tolist())
         )
         assert lowest.places.tolist() == expected
-    assert Lowest.of(sweep, ("weight",), alive + 1).threshold == 0
-    assert Lowest.of(sweep, ("weight",), 0).threshold == math.inf
+    assert Lowest.of(sweep, Pieces.of(sweep.edges, ("weight",)), alive + 1).threshold == 0
+    assert Lowest.of(sweep, Pieces.of(sweep.edges, ("weight",)), 0).threshold == math.inf
 
 
 def test_places_of_an_image_are_few():

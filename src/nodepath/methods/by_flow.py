@@ -10,8 +10,9 @@ from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import keep_best, keep_best_by_layer
 from nodepath.methods.thinning import Contest, Thinning
 from nodepath.paths.conversion import scratch
-from nodepath.paths.replay.course import Course, course
+from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record
+from nodepath.paths.replay.steps import Course
 from nodepath.paths.semantics import FLOW
 from nodepath.scores.path_flow import PathFlow
 from nodepath.scores.random import Random

@@ -13,15 +13,21 @@ from nodepath.errors import NonFiniteError
 from nodepath.masks import count_true
 from nodepath.methods.lasting import Lasting
 from nodepath.methods.problem import Problem
-from nodepath.methods.threshold import Lowest
-from nodepath.paths.replay.course import Course
+from nodepath.methods.threshold import Lowest, Pieces
 from nodepath.paths.replay.edges import Edges
+from nodepath.paths.replay.steps import Course
 from nodepath.paths.replay.sweep import Sweep
 
 __all__ = ["Contest", "Thinning"]
 
 _SHRINKS = 0.8
 """When so few of the weights are left, channels are looked through again."""
+
+_FEW = 0.5
+"""So few of the weights of a layer are put on a list, where each costs twice as much."""
+
+_FEWER = 0.7
+"""So few of the weights on a list are put on a shorter one."""
 
 _WORTH = 0.8
 """If so few of the weights lie between those that carry flow, the others are forgotten; it costs about an iteration."""
@@ -37,7 +43,8 @@ class Contest:
         alive: How many there are.
         pruned: Whether any have been.
         silent: Which are left, if more were to be kept than carry any flow, so that positions have decided; else empty.
-        pieces: How many weights are left in each piece of the memory, if it is the one of the step before.
+        pieces: Of the memory.
+        left: How many weights there are in each piece, if the memory is the one of the step before.
     """
 
     names: tuple[str, ...]
@@ -45,7 +52,8 @@ class Contest:
     alive: int
     pruned: bool = False
     silent: dict[str, Tensor] = field(default_factory=dict)
-    pieces: NDArray[np.int64] | None = None
+    pieces: Pieces = field(init=False)
+    left: NDArray[np.int64] | None = None
 
     @property
     def whole(self) -> bool:
@@ -89,9 +97,13 @@ class Thinning:
         fixed = Edges.of(others, magnitudes, self.dtype)
         self.sweep = Sweep(self.course, edges, fixed, torch.ones_like(self.course.pinned))
         self._looked_at = math.inf
-        for contest in self.contests:
-            contest.pieces = None
+        self._cut_in_pieces()
         self.sweep.calibrate()
+
+    def _cut_in_pieces(self) -> None:
+        """Anew, for each contest."""
+        for contest in self.contests:
+            contest.pieces, contest.left = Pieces.of(self.sweep.edges, contest.names), None
 
     def step(self, number: int, targets: Mapping[int, int]) -> None:
         """Prune once.
@@ -106,14 +118,15 @@ class Thinning:
                 contest.silent = self._first_of(contest, targets[place])
                 continue
             contest.silent = {}
-            for name in lowest.cut_off(contest.pieces):
+            for name in lowest.cut_off(contest.left):
                 self._note(name, number, edges.held)
-            emptied, contest.pieces = lowest.drop(contest.pieces)
-            for name in emptied:
-                self._note(name, number, edges.shares)
+            contest.left = lowest.drop(contest.left)
+            for name, left in zip(contest.names, lowest.pieces.by_layer(contest.left), strict=True):
+                if not left:
+                    self._note(name, number, edges.shares)
             contest.alive, contest.pruned = targets[place], True
         if not any(contest.silent for contest in self.contests):
-            self._forget_channels()
+            self._forget()
 
     def masks(self) -> dict[str, Tensor]:
         """Parameter name -> what is left."""
@@ -154,7 +167,7 @@ class Thinning:
         while True:
             self.sweep.run()
             sweep = self.sweep
-            found = {place: Lowest.of(sweep, self.contests[place].names, keep) for place, keep in targets.items()}
+            found = {place: Lowest.of(sweep, self.contests[place].pieces, keep) for place, keep in targets.items()}
             largest = self.sweep.largest()
             if self._is_exact(found, largest):
                 return found
@@ -183,16 +196,29 @@ class Thinning:
         lost = largest * torch.finfo(self.dtype).tiny * 2.0**54
         return math.isfinite(largest) and all(lowest.threshold > lost for lowest in found.values())
 
-    def _forget_channels(self) -> None:
+    def _forget(self) -> None:
+        """Channels that carry no flow, and weights that are gone from layers that can do with a list of the others."""
         left = sum(contest.alive for contest in self.contests)
         if left > _SHRINKS * self._looked_at:
             return
         self._looked_at = left
-        live = self.sweep.live_labels()
-        if self.sweep.size(live) <= _WORTH * self.sweep.size(self.sweep.alive):
-            self.sweep = self.sweep.without(live)
-            for contest in self.contests:
-                contest.pieces = None
+        sweep, live = self.sweep, self.sweep.live_labels()
+        listed = [name for contest in self.contests if contest.pruned for name in self._sparse(contest)]
+        fewer = sweep.size(live) <= _WORTH * sweep.size(sweep.alive)
+        if fewer or listed:
+            self.sweep = sweep.without(live if fewer else sweep.alive, listed)
+            self._cut_in_pieces()
+
+    def _sparse(self, contest: Contest) -> list[str]:
+        """Names of layers of whose weights few are left."""
+        assert contest.left is not None
+        blocks = self.sweep.edges.blocks
+        numbers = dict(zip(contest.names, contest.pieces.by_layer(contest.left), strict=True))
+        return [
+            name
+            for name in self.sweep.listable.intersection(numbers)
+            if numbers[name] < (_FEW if blocks[name].listing is None else _FEWER) * blocks[name].size
+        ]
 
     def _first_of(self, contest: Contest, keep: int) -> dict[str, Tensor]:
         """All that carries flow, and of the rest of what is left the first, up to the budget.

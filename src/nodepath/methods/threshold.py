@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nodepath.paths.replay.edges import Edges
 from nodepath.paths.replay.sweep import Sweep
 
-__all__ = ["Lowest"]
+__all__ = ["Lowest", "Pieces"]
 
 _PIECE = 1 << 16
 """So many numbers are looked at at once: they stay in the caches between one look and the next."""
@@ -28,25 +27,56 @@ Numbers = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """The memory of several layers that lie side by side, in pieces of one layer each.
+
+    Attributes:
+        names: Of the layers.
+        parts: Of the memory, counted from the first of the layers.
+        layers: Of each piece, the number of its layer.
+    """
+
+    names: tuple[str, ...]
+    parts: tuple[slice, ...]
+    layers: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, edges: Edges, names: Sequence[str]) -> "Pieces":
+        """Those of some layers."""
+        first, parts, layers = edges.blocks[names[0]].start, [], []
+        for number, name in enumerate(names):
+            start, size = edges.blocks[name].start - first, edges.blocks[name].size
+            parts += [slice(at, min(at + _PIECE, start + size)) for at in range(start, start + size, _PIECE)]
+            layers += [number] * -(-size // _PIECE)
+        return cls(tuple(names), tuple(parts), np.array(layers, dtype=np.intp))
+
+    def by_layer(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sums of one number a piece (layers,)."""
+        found = np.zeros(len(self.names), dtype=np.int64)
+        np.add.at(found, self.layers, numbers)
+        return found
+
+
+@dataclass(frozen=True)
 class Lowest:
     """What is to be dropped of some layers so that so many weights are left.
 
     Attributes:
         edges: Weights and shares.
-        names: Of the layers, which lie side by side.
+        pieces: Of the layers, which lie side by side.
         threshold: The least share that is kept; 0 if fewer carry any than are to be kept, so that none is dropped.
         places: Of the weights of positive share to be dropped, in order, counted from the first of the layers.
-        carry: Of each piece of the memory, how many weights have a positive share.
+        carry: Of each piece, how many weights have a positive share.
     """
 
     edges: Edges
-    names: tuple[str, ...]
+    pieces: Pieces
     threshold: float
     places: NDArray[np.int64]
     carry: NDArray[np.int64]
 
     @classmethod
-    def of(cls, sweep: Sweep, names: Sequence[str], keep: int) -> "Lowest":
+    def of(cls, sweep: Sweep, pieces: Pieces, keep: int) -> "Lowest":
         """Look for them.
 
         A sample tells a share that the threshold is not above, with all but certainty; what is not above it is looked
@@ -55,12 +85,12 @@ class Lowest:
 
         Args:
             sweep: After a run.
-            names: Of layers that lie side by side, in order.
+            pieces: Of the layers.
             keep: How many are kept.
 
         Cost: two comparisons a weight.
         """
-        shares = _shares(sweep.edges, names)
+        shares = _shares(sweep.edges, pieces.names)
         sample = shares[:: max(1, len(shares) // _SAMPLE)]
         tried, sample = len(sample), np.sort(sample[sample > 0])
         above = np.inf
@@ -68,28 +98,26 @@ class Lowest:
             lowest = max(0.0, 1 - keep * tried / (len(sample) * len(shares)))
             margin = 6 * (max(lowest, 0.01) / len(sample)) ** 0.5 + 0.01
             above = float(sample[min(int((lowest + margin) * len(sample)), len(sample) - 1)])
-        found = cls._not_above(sweep, names, shares, keep, above)
-        return found or cls._not_above(sweep, names, shares, keep, np.inf)  # type: ignore[return-value]
+        found = cls._not_above(sweep, pieces, shares, keep, above)
+        return found or cls._not_above(sweep, pieces, shares, keep, np.inf)  # type: ignore[return-value]
 
     @classmethod
-    def _not_above(
-        cls, sweep: Sweep, names: Sequence[str], shares: Numbers, keep: int, above: float
-    ) -> "Lowest | None":
+    def _not_above(cls, sweep: Sweep, pieces: Pieces, shares: Numbers, keep: int, above: float) -> "Lowest | None":
         edges, carries, near = sweep.edges, [], []
-        for start in range(0, len(shares), _PIECE):
-            piece = shares[start : start + _PIECE]
+        for part in pieces.parts:
+            piece = shares[part]
             positive = piece > 0
             carries.append(np.count_nonzero(positive))
             positive &= piece <= above
-            near.append(np.flatnonzero(positive) + start)
-        carry = np.array(carries)
+            near.append(np.flatnonzero(positive) + part.start)
+        carry = np.array(carries, dtype=np.int64)
         drop = int(carry.sum()) - keep
         if drop < 0:
-            return cls(edges, tuple(names), 0.0, np.empty(0, dtype=np.int64), carry)
-        places = np.concatenate(near)
+            return cls(edges, pieces, 0.0, np.empty(0, dtype=np.int64), carry)
+        places = np.concatenate([np.empty(0, dtype=np.int64), *near])
         values = shares[places]
         if keep <= 0:
-            return cls(edges, tuple(names), np.inf, places, carry) if len(places) == carry.sum() else None
+            return cls(edges, pieces, np.inf, places, carry) if len(places) == carry.sum() else None
         if drop >= len(places):
             return None
         threshold = float(np.partition(values, drop)[drop])
@@ -98,9 +126,9 @@ class Lowest:
             return None
         lower = values < threshold - unsure
         close = np.flatnonzero((values >= threshold - unsure) & (values <= threshold + unsure))
-        first = _in_order(sweep, names, places[close], threshold)
+        first = _in_order(sweep, pieces.names, places[close], threshold)
         lower[close[first[: drop - int(np.count_nonzero(lower))]]] = True
-        return cls(edges, tuple(names), threshold, places[lower], carry)
+        return cls(edges, pieces, threshold, places[lower], carry)
 
     def cut_off(self, alive: NDArray[np.int64] | None) -> list[str]:
         """Names of the layers that carry nothing, though weights are left.
@@ -108,49 +136,40 @@ class Lowest:
         Args:
             alive: See `drop`.
         """
-        if alive is not None and np.array_equal(alive, self.carry):
-            return []  # every weight carries something
-        silent = self._empty(self.edges.shares, self.carry)
-        return [name for name in silent if bool(self.edges.blocks[name].view(self.edges.held).any())]
+        silent = [name for name, number in zip(self.names, self.pieces.by_layer(self.carry), strict=True) if not number]
+        if alive is None:
+            return [name for name in silent if bool(self.edges.blocks[name].view(self.edges.held).any())]
+        left = dict(zip(self.names, self.pieces.by_layer(alive), strict=True))
+        return [name for name in silent if left[name]]
 
-    def drop(self, alive: NDArray[np.int64] | None) -> tuple[list[str], NDArray[np.int64]]:
+    def drop(self, alive: NDArray[np.int64] | None) -> NDArray[np.int64]:
         """Drop them, and what carries nothing.
 
         Args:
             alive: What this returned in the step before, if the memory is the same.
 
         Returns:
-            Names of the layers that are empty after that, and how many weights are left in each piece of the memory.
+            How many weights are left in each piece of the memory.
         """
-        left = self.carry - np.bincount(self.places // _PIECE, minlength=len(self.carry))
         edges, shares = self.edges, _shares(self.edges, self.names)
         start = edges.blocks[self.names[0]].start
         held = edges.held[start : start + len(shares)]
         if held.device.type == "cpu":  # numpy multiplies by bools several times as fast
             numbers: Numbers = held.numpy()
-            for piece in range(len(left)) if alive is None else np.flatnonzero(alive != self.carry).tolist():
-                part = slice(piece * _PIECE, (piece + 1) * _PIECE)
-                np.multiply(numbers[part], shares[part] > 0, out=numbers[part])
+            for piece, part in enumerate(self.pieces.parts):
+                if alive is None or alive[piece] != self.carry[piece]:  # else every weight carries something
+                    np.multiply(numbers[part], shares[part] > 0, out=numbers[part])
             numbers[self.places] = 0
         else:
             held.mul_(edges.shares[start : start + len(shares)] > 0)
             held[torch.from_numpy(self.places).to(held.device)] = 0
-        return self._empty(edges.held, left), left
+        starts = np.searchsorted(self.places, [part.start for part in self.pieces.parts])
+        return self.carry - np.diff(starts, append=len(self.places))
 
-    def _empty(self, memory: Tensor, numbers: NDArray[np.int64]) -> list[str]:
-        """Names of the layers that are zero throughout.
-
-        Args:
-            memory: Of all layers.
-            numbers: Of each of its pieces, how many there are not zero.
-        """
-        found, start = [], self.edges.blocks[self.names[0]].start
-        for name in self.names:
-            block = self.edges.blocks[name]
-            first, last = -(-(block.start - start) // _PIECE), (block.start + block.size - start) // _PIECE
-            if not numbers[first:last].any() and not bool(block.view(memory).any()):
-                found.append(name)
-        return found
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the layers."""
+        return self.pieces.names
 
 
 def _shares(edges: Edges, names: Sequence[str]) -> Numbers:
@@ -171,5 +190,5 @@ def _in_order(sweep: Sweep, names: Sequence[str], places: NDArray[np.int64], thr
         for own in np.split(own_all := np.flatnonzero(layers == layer), range(_AT_ONCE, len(own_all), _AT_ONCE)):
             inside = torch.from_numpy(places[own] - starts[layer])
             positions[own] = blocks[layer].positions(inside).numpy()
-            exact[own] = sweep.exact(names[layer], inside.to(sweep.device)).cpu().numpy()
+            exact[own] = sweep.exact(names[layer], inside.to(sweep.memory.device)).cpu().numpy()
     return np.lexsort((-positions, -layers, np.round(exact / threshold, 12)))

@@ -1,16 +1,72 @@
 """The weights of all layers side by side in one piece of memory, without the channels through which nothing flows."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nodepath.paths.layer import Layer
 
-__all__ = ["Block", "Edges"]
+__all__ = ["Block", "Edges", "Listing"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which weights of a matrix are there, row by row; on the CPU.
+
+    Attributes:
+        lengths: How many each row has (rows,).
+        columns: Where in its row each of them is (weights,).
+        width: Number of columns.
+    """
+
+    lengths: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    width: int
+
+    @classmethod
+    def of(cls, matrix: NDArray[np.bool_]) -> "Listing":
+        """Where a matrix is true."""
+        rows, width = matrix.shape
+        lengths = np.count_nonzero(matrix, axis=1)
+        columns = np.flatnonzero(matrix)
+        columns -= np.repeat(np.arange(rows) * width, lengths)
+        return cls(lengths, columns.astype(np.int32), width)
+
+    def places(self) -> NDArray[np.int64]:
+        """Where in the matrix they are."""
+        starts = np.arange(len(self.lengths)) * self.width
+        return np.repeat(starts, self.lengths) + self.columns
+
+    def places_of(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the matrix some of them are."""
+        rows = np.searchsorted(np.cumsum(self.lengths), which, side="right")
+        return rows * self.width + self.columns[which]
+
+    def among(self, left: NDArray[np.bool_]) -> "Listing":
+        """Some of them."""
+        before = np.concatenate([[0], np.cumsum(left)])
+        ends = np.cumsum(self.lengths)
+        return Listing(before[ends] - before[ends - self.lengths], self.columns[left], self.width)
+
+    def without(self, rows: NDArray[np.int64] | None, columns: NDArray[np.int64] | None) -> "Listing":
+        """Of a matrix that lacks some rows and columns, which hold none of them.
+
+        Args:
+            rows: Which stay; None: all.
+            columns: The same.
+        """
+        lengths = self.lengths if rows is None else self.lengths[rows]
+        if columns is None:
+            return Listing(lengths, self.columns, self.width)
+        numbers = np.zeros(self.width, dtype=np.int32)
+        numbers[columns] = np.arange(len(columns))
+        return Listing(lengths, numbers[self.columns], len(columns))
 
 
 @dataclass(frozen=True)
@@ -23,6 +79,7 @@ class Block:
         rows: Which of the layer's output channels are there; None: all. Only a layer of one group can lack some.
         columns: Which of its input channels.
         exponent: Weights are `held * 2**exponent`.
+        listing: Which of the weights between those channels are there, of a layer of one group; None: all.
     """
 
     layer: Layer
@@ -30,10 +87,11 @@ class Block:
     rows: Tensor | None
     columns: Tensor | None
     exponent: int
+    listing: Listing | None = None
 
     @cached_property
     def shape(self) -> tuple[int, int, int, int]:
-        """(groups, outputs of a group, cells, inputs of a group)."""
+        """(groups, outputs of a group, cells, inputs of a group), whether or not all their weights are there."""
         layer = self.layer
         rows = layer.outputs // layer.groups if self.rows is None else len(self.rows)
         columns = layer.inputs // layer.groups if self.columns is None else len(self.columns)
@@ -42,11 +100,12 @@ class Block:
     @cached_property
     def size(self) -> int:
         """Number of weights held."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) if self.listing is None else len(self.listing.columns)
 
     def view(self, memory: Tensor) -> Tensor:
-        """Its part of memory, of its shape."""
-        return memory[self.start : self.start + self.size].view(self.shape)
+        """Its part of memory, of its shape; or a list."""
+        part = memory[self.start : self.start + self.size]
+        return part.view(self.shape) if self.listing is None else part
 
     def cut(self, values: Tensor) -> Tensor:
         """One value a weight of the layer, as held here.
@@ -62,9 +121,13 @@ class Block:
         """One value a weight of the layer, of the parameter's shape, from those held here.
 
         Args:
-            values: Of the shape of the block; zeros for those that are not held.
+            values: Of the shape of the block, or a list; zeros for those that are not held.
         """
         layer = self.layer
+        if self.listing is not None:
+            listed, values = values, values.new_zeros(math.prod(self.shape))
+            values[torch.from_numpy(self.listing.places())] = listed
+            values = values.view(self.shape)
         groups, outputs, cells, inputs = layer.groups, layer.outputs, layer.cells, layer.inputs
         if self.rows is None and self.columns is None:
             return layer.weights(values.transpose(2, 3)).contiguous()
@@ -76,6 +139,19 @@ class Block:
         whole.index_copy_(0, rows.to(whole.device), part)
         return layer.weights(whole.unsqueeze(0).transpose(2, 3)).contiguous()
 
+    def coordinates(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Group, output, cell and input of weights, of those that are held.
+
+        Args:
+            places: In the block.
+        """
+        _, rows, cells, columns = self.shape
+        if self.listing is not None:
+            places = torch.from_numpy(self.listing.places_of(places.numpy()))
+        rest, cell = places // columns, places // columns % cells
+        row = rest // cells
+        return row // rows, row % rows, cell, places % columns
+
     def positions(self, places: Tensor) -> Tensor:
         """Where weights are in the parameter, row by row.
 
@@ -83,11 +159,8 @@ class Block:
             places: In the block.
         """
         layer = self.layer
-        _, rows, cells, columns = self.shape
-        inputs, outputs = layer.inputs // layer.groups, layer.outputs // layer.groups
-        column, rest = places % columns, places // columns
-        cell, rest = rest % cells, rest // cells
-        row, group = rest % rows, rest // rows
+        cells, inputs, outputs = layer.cells, layer.inputs // layer.groups, layer.outputs // layer.groups
+        group, row, cell, column = self.coordinates(places)
         row = row if self.rows is None else self.rows.to(places.device)[row]
         column = column if self.columns is None else self.columns.to(places.device)[column]
         if layer.transposed:
@@ -134,22 +207,28 @@ class Edges:
             start += layer.size
         return cls(blocks, held)
 
-    def without(self, dead_rows: Mapping[str, Tensor], dead_columns: Mapping[str, Tensor]) -> "Edges":
-        """Without some channels.
+    def without(
+        self, dead_rows: Mapping[str, Tensor], dead_columns: Mapping[str, Tensor], listed: Collection[str] = ()
+    ) -> "Edges":
+        """Without some channels, and of some layers, once and for all, without the weights that are zero.
 
         Args:
             dead_rows: Parameter name -> of the rows held, which go, bool; those of absent layers stay.
             dead_columns: The same of columns.
+            listed: Names of layers that become lists, or shorter ones; what is a list already stays one.
         """
         parts, blocks, start = [], {}, 0
         for name, block in self.blocks.items():
+            left = tuple(_left(dead.get(name)) for dead in (dead_rows, dead_columns))
+            made = replace(block, rows=_chosen(block.rows, left[0]), columns=_chosen(block.columns, left[1]))
             part = block.view(self.held)
-            rows, columns = (_left(dead.get(name)) for dead in (dead_rows, dead_columns))
-            part = part if rows is None else part.index_select(1, rows)
-            part = part if columns is None else part.index_select(3, columns)
-            blocks[name] = replace(
-                block, start=start, rows=_chosen(block.rows, rows), columns=_chosen(block.columns, columns)
-            )
+            if name in listed or (block.listing is not None and any(chosen is not None for chosen in left)):
+                listing, part = _listed(block, part, *left)
+                made = replace(made, listing=listing)
+            else:
+                for axis, chosen in zip((1, 3), left, strict=True):
+                    part = part if chosen is None else part.index_select(axis, chosen)
+            blocks[name] = replace(made, start=start)
             parts.append(part.reshape(-1))
             start += part.numel()
         self.shares = self.shares.new_empty(0)  # as large as what is made next
@@ -159,6 +238,17 @@ class Edges:
         """Parameter name and part of the memory."""
         for name, block in self.blocks.items():
             yield name, slice(block.start, block.start + block.size)
+
+
+def _listed(block: Block, held: Tensor, rows: Tensor | None, columns: Tensor | None) -> tuple[Listing, Tensor]:
+    """The weights that are not zero; there are none in a row or column that goes."""
+    _, outputs, cells, inputs = block.shape
+    there = held.numpy().reshape(-1) > 0
+    listing = Listing.of(there.reshape(outputs, -1)) if block.listing is None else block.listing.among(there)
+    if columns is not None:
+        columns = (torch.arange(cells).unsqueeze(1) * inputs + columns).flatten()
+    left = (None if chosen is None else chosen.numpy() for chosen in (rows, columns))
+    return listing.without(*left), held.reshape(-1)[torch.from_numpy(there)]
 
 
 def _left(dead: Tensor | None) -> Tensor | None:

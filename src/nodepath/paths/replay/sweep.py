@@ -1,15 +1,17 @@
 """Flow forwards and backwards over a course, with weights that become fewer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from nodepath.paths.replay.course import Add, Apply, Course
 from nodepath.paths.replay.edges import Edges
-from nodepath.paths.replay.moves import Bound, bound
+from nodepath.paths.replay.ends import Bound
+from nodepath.paths.replay.memory import Memory
+from nodepath.paths.replay.moves import bound, can_be_listed
+from nodepath.paths.replay.steps import Add, Apply, Course
 
 __all__ = ["Sweep"]
 
@@ -37,13 +39,9 @@ class Sweep:
 
     def __init__(self, course: Course, edges: Edges, fixed: Edges, alive: Tensor) -> None:
         self.course, self.edges, self.fixed, self.alive = course, edges, fixed, alive
-        self.dtype = torch.float32 if edges.held.device.type == "mps" else torch.float64  # which has no other
-        self.device = edges.held.device
+        self.memory = Memory(course, edges, fixed, alive)
         self.total = 0.0
-        self.counts: dict[int, Tensor] = {}
-        self.slopes: dict[int, Tensor] = {}
         self._exponents = [0] * len(course.layouts)
-        self._all_counts, self._all_slopes = self._lay_out()
         self._moves = self._bind()
         self._ends = self._leaving()
 
@@ -53,13 +51,14 @@ class Sweep:
         made = [self.course.layouts[step.makes].places for step in self.course.steps if isinstance(step, Apply)]
         return max(made, default=1)
 
-    def channels(self, number: int) -> Tensor:
-        """Which channels of a value are there, bool (channels of the network,)."""
-        return self.alive[self.course.layouts[number].labels]
-
-    def rows(self, number: int, memory: Mapping[int, Tensor]) -> Tensor:
-        """A value's rows without the last, which stands for padding; or the value as it lies in the walk."""
-        return memory[number] if self.course.layouts[number].channel is None else memory[number][:-1]
+    @cached_property
+    def listable(self) -> frozenset[str]:
+        """Names of the layers that can do with a list of weights at each of their sites."""
+        applied = [
+            step for step in self.course.steps if isinstance(step, Apply) and step.site.name in self.edges.blocks
+        ]
+        not_so = {step.site.name for step in applied if not can_be_listed(self.memory, step)}
+        return frozenset(step.site.name for step in applied if step.site.name and step.site.name not in not_so)
 
     def calibrate(self) -> bool:
         """Send flow forwards, and choose exponents so that the largest count of each value is about 1.
@@ -73,11 +72,11 @@ class Sweep:
             exponent = max(exponents)
             move.factors[:] = [2.0 ** max(each - exponent, _LEAST_EXPONENT) for each in exponents]
             move.forward()
-            if isinstance(step, Apply | Add) and self.counts[step.makes].numel():
-                largest = float(self.counts[step.makes].amax())
+            if isinstance(step, Apply | Add) and self.memory.counts[step.makes].numel():
+                largest = float(self.memory.counts[step.makes].amax())
                 fits = fits and math.isfinite(largest) and (largest == 0 or 2.0**-60 < largest < 2.0**60)
                 shift = math.frexp(largest)[1] if largest > 0 and math.isfinite(largest) else 0
-                self.counts[step.makes].mul_(2.0**-shift)
+                self.memory.counts[step.makes].mul_(2.0**-shift)
                 move.factors[:] = [factor * 2.0**-shift for factor in move.factors]
                 exponent += shift + (self._exponent_of(step) if isinstance(step, Apply) else 0)
             self._exponents[step.makes] = exponent
@@ -94,12 +93,12 @@ class Sweep:
         top = max(self._exponents[number] for number, _ in self._ends)
         scales = [2.0 ** max(self._exponents[number] - top, _LEAST_EXPONENT) for number, _ in self._ends]
         ends = [(number, many * scale) for (number, many), scale in zip(self._ends, scales, strict=True)]
-        self.total = sum(float((self.rows(number, self.counts) * many).sum()) for number, many in ends)
+        self.total = sum(float((self.memory.rows(number, self.memory.counts) * many).sum()) for number, many in ends)
         if not 0 < self.total < math.inf:
             self.edges.shares.zero_()
             return
         for number, many in ends:
-            self.rows(number, self.slopes).copy_(many / self.total)
+            self.memory.rows(number, self.memory.slopes).copy_(many / self.total)
         for move in reversed(self._moves):
             move.backward()
         if not slopes:
@@ -113,10 +112,9 @@ class Sweep:
             places: In its block.
         """
         block = self.edges.blocks[name]
-        _, outputs, cells, inputs = block.shape
-        row, column = places // (cells * inputs), places % (cells * inputs)
-        group, row = row // outputs, row % outputs
-        total = torch.zeros(len(places), dtype=self.dtype, device=self.device)
+        group, row, cell, column = block.coordinates(places)
+        column = cell * block.shape[3] + column
+        total = torch.zeros(len(places), dtype=self.memory.dtype, device=self.memory.device)
         for step, move in zip(self.course.steps, self._moves, strict=True):
             if isinstance(step, Apply) and step.site.name == name and move.slopes_at is not None:
                 first, count = step.site.first_row, len(step.site.row_range)
@@ -127,16 +125,22 @@ class Sweep:
 
     def largest(self) -> float:
         """The largest count or slope; infinite or NaN if one is."""
-        return max(float(memory.amax()) for memory in (self._all_counts, self._all_slopes)) if self.total else 0.0
+        return (
+            max(float(memory.amax()) for memory in (self.memory.all_counts, self.memory.all_slopes))
+            if self.total
+            else 0.0
+        )
 
     def live_labels(self) -> Tensor:
         """Of each label, whether flow runs through a channel that bears it, bool."""
-        live = self.course.pinned.clone()
-        for number in self.counts:
+        live, memory = self.course.pinned.clone(), self.memory
+        for number in memory.counts:
             layout = self.course.layouts[number]
             if layout.channel is not None:
-                through = (self.rows(number, self.counts) * self.rows(number, self.slopes)).sum(0)
-                live[layout.labels[self.channels(number)][(through > 0).cpu()]] = True
+                through = (
+                    self.memory.rows(number, self.memory.counts) * self.memory.rows(number, self.memory.slopes)
+                ).sum(0)
+                live[layout.labels[self.memory.channels(number)][(through > 0).cpu()]] = True
         return live & self.alive
 
     def size(self, live: Tensor) -> int:
@@ -152,11 +156,12 @@ class Sweep:
                 total += int(before.sum()) * int(after.sum()) * math.prod(step.site.geometry.shape[2:])
         return total
 
-    def without(self, live: Tensor) -> "Sweep":
+    def without(self, live: Tensor, listed: Collection[str] = ()) -> "Sweep":
         """The same without the channels of labels that are not live; the memory of this one is let go.
 
         Args:
             live: Of each label, bool.
+            listed: Names of layers whose weights that are zero go as well.
         """
         rows: dict[str, Tensor] = {}
         columns: dict[str, Tensor] = {}
@@ -164,11 +169,11 @@ class Sweep:
             if not isinstance(step, Apply) or step.site.name is None or step.site.geometry.groups > 1:
                 continue
             for number, dead in ((step.makes, rows), (step.reads[0], columns)):
-                dead[step.site.name] = ~live[self.course.layouts[number].labels[self.channels(number)]]
+                dead[step.site.name] = ~live[self.course.layouts[number].labels[self.memory.channels(number)]]
         factors = [move.factors for move in self._moves]
-        self.counts, self.slopes, self._moves = {}, {}, []
-        self._all_counts = self._all_slopes = self._all_counts.new_empty(0)
-        made = Sweep(self.course, self.edges.without(rows, columns), self.fixed.without(rows, columns), live)
+        self._moves = []
+        self.memory.let_go()
+        made = Sweep(self.course, self.edges.without(rows, columns, listed), self.fixed.without(rows, columns), live)
         made._exponents = self._exponents
         for move, known in zip(made._moves, factors, strict=True):
             move.factors[:] = known
@@ -180,25 +185,6 @@ class Sweep:
                 return edges.blocks[step.site.name].exponent
         return 0
 
-    def _lay_out(self) -> tuple[Tensor, Tensor]:
-        """Memory of all counts, and of all slopes, in one piece each."""
-        layouts = self.course.layouts
-        used = {number for step in self.course.steps for number in (*step.reads, step.makes)} | {*self.course.outputs}
-        shapes = {
-            number: tuple(layouts[number].shape)
-            if layouts[number].channel is None
-            else (layouts[number].places + 1, int(self.channels(number).sum()))
-            for number in sorted(used)
-        }
-        sizes = [math.prod(shape) for shape in shapes.values()]
-        both = [torch.zeros(sum(sizes), dtype=self.dtype, device=self.device) for _ in range(2)]
-        for into, memory in zip((self.counts, self.slopes), both, strict=True):
-            for (number, shape), part in zip(shapes.items(), torch.split(memory, sizes), strict=True):
-                into[number] = part.view(shape)
-        for number in used.intersection(self.course.sources):
-            self.rows(number, self.counts).fill_(1)
-        return both[0], both[1]
-
     def _bind(self) -> list[Bound]:
         written, touched = set(self.course.outputs), set()
         moves = []
@@ -208,7 +194,7 @@ class Sweep:
                 adds.append(1.0 if number in written else 0.0)
                 written.add(number)
             part = (step.site.name, step.site.first_row) if isinstance(step, Apply) else None
-            moves.append(bound(self, step, adds, fresh=part not in touched))
+            moves.append(bound(self.memory, step, adds, fresh=part not in touched))
             touched.add(part)
         return moves[::-1]
 
@@ -218,5 +204,5 @@ class Sweep:
         for number in dict.fromkeys(self.course.outputs):
             layout, times = self.course.layouts[number], self.course.outputs.count(number)
             many = torch.ones(()) if layout.channel is None else layout.multiplicities.unsqueeze(1)
-            found.append((number, (many * times).to(self.device, self.dtype)))
+            found.append((number, (many * times).to(self.memory.device, self.memory.dtype)))
         return found
