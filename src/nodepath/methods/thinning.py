@@ -20,7 +20,7 @@ from nodepath.paths.replay.sweep import Sweep
 
 __all__ = ["Contest", "Thinning"]
 
-_SHRINKS = 0.8
+_SHRINKS = 0.75
 """When so few of the weights are left, channels are looked through again."""
 
 _FEW = 0.5

@@ -103,19 +103,22 @@ class Lowest:
 
     @classmethod
     def _not_above(cls, sweep: Sweep, pieces: Pieces, shares: Numbers, keep: int, above: float) -> "Lowest | None":
-        edges, carries, near = sweep.edges, [], []
+        edges = sweep.edges
+        carries, near, found = [], [], [shares[:0]]
         for part in pieces.parts:
             piece = shares[part]
             positive = piece > 0
             carries.append(np.count_nonzero(positive))
             positive &= piece <= above
-            near.append(np.flatnonzero(positive) + part.start)
+            close = positive.nonzero()[0]
+            found.append(piece.take(close))
+            near.append(close + part.start)
         carry = np.array(carries, dtype=np.int64)
         drop = int(carry.sum()) - keep
         if drop < 0:
             return cls(edges, pieces, 0.0, np.empty(0, dtype=np.int64), carry)
         places = np.concatenate([np.empty(0, dtype=np.int64), *near])
-        values = shares[places]
+        values = np.concatenate(found)
         if keep <= 0:
             return cls(edges, pieces, np.inf, places, carry) if len(places) == carry.sum() else None
         if drop >= len(places):
@@ -156,9 +159,10 @@ class Lowest:
         held = edges.held[start : start + len(shares)]
         if held.device.type == "cpu":  # numpy multiplies by bools several times as fast
             numbers: Numbers = held.numpy()
-            for piece, part in enumerate(self.pieces.parts):
-                if alive is None or alive[piece] != self.carry[piece]:  # else every weight carries something
-                    np.multiply(numbers[part], shares[part] > 0, out=numbers[part])
+            # where as many carry something as there are, none is cut off
+            for piece in range(len(self.carry)) if alive is None else np.flatnonzero(alive != self.carry).tolist():
+                part = self.pieces.parts[piece]
+                np.multiply(numbers[part], shares[part] > 0, out=numbers[part])
             numbers[self.places] = 0
         else:
             held.mul_(edges.shares[start : start + len(shares)] > 0)

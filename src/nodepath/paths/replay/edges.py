@@ -30,13 +30,9 @@ class Listing:
     width: int
 
     @classmethod
-    def of(cls, matrix: NDArray[np.bool_]) -> "Listing":
-        """Where a matrix is true."""
-        rows, width = matrix.shape
-        lengths = np.count_nonzero(matrix, axis=1)
-        columns = np.flatnonzero(matrix)
-        columns -= np.repeat(np.arange(rows) * width, lengths)
-        return cls(lengths, columns.astype(np.int32), width)
+    def full(cls, rows: int, width: int) -> "Listing":
+        """All of a matrix."""
+        return cls(np.full(rows, width), np.tile(np.arange(width, dtype=np.int32), rows), width)
 
     def places(self) -> NDArray[np.int64]:
         """Where in the matrix they are."""
@@ -48,11 +44,14 @@ class Listing:
         rows = np.searchsorted(np.cumsum(self.lengths), which, side="right")
         return rows * self.width + self.columns[which]
 
-    def among(self, left: NDArray[np.bool_]) -> "Listing":
-        """Some of them."""
-        before = np.concatenate([[0], np.cumsum(left)])
-        ends = np.cumsum(self.lengths)
-        return Listing(before[ends] - before[ends - self.lengths], self.columns[left], self.width)
+    def among(self, which: NDArray[np.int64]) -> "Listing":
+        """Some of them.
+
+        Args:
+            which: Their numbers, in order.
+        """
+        ends = np.searchsorted(which, np.cumsum(self.lengths))
+        return Listing(np.diff(ends, prepend=0), self.columns.take(which), self.width)
 
     def without(self, rows: NDArray[np.int64] | None, columns: NDArray[np.int64] | None) -> "Listing":
         """Of a matrix that lacks some rows and columns, which hold none of them.
@@ -177,10 +176,10 @@ class Edges:
         shares: Of all paths, through each weight (weights,), filled by a sweep.
     """
 
-    def __init__(self, blocks: Mapping[str, Block], held: Tensor) -> None:
+    def __init__(self, blocks: Mapping[str, Block], held: Tensor, shares: Tensor | None = None) -> None:
         self.blocks = dict(blocks)
         self.held = held
-        self.shares = torch.zeros_like(held)
+        self.shares = torch.zeros_like(held) if shares is None else shares
 
     @classmethod
     def of(cls, layers: Sequence[Layer], weights: Mapping[str, Tensor], dtype: torch.dtype) -> "Edges":
@@ -212,16 +211,18 @@ class Edges:
     ) -> "Edges":
         """Without some channels, and of some layers, once and for all, without the weights that are zero.
 
+        In the same memory: these edges are no longer to be used.
+
         Args:
             dead_rows: Parameter name -> of the rows held, which go, bool; those of absent layers stay.
             dead_columns: The same of columns.
             listed: Names of layers that become lists, or shorter ones; what is a list already stays one.
         """
-        parts, blocks, start = [], {}, 0
+        blocks, start = {}, 0
         for name, block in self.blocks.items():
             left = tuple(_left(dead.get(name)) for dead in (dead_rows, dead_columns))
             made = replace(block, rows=_chosen(block.rows, left[0]), columns=_chosen(block.columns, left[1]))
-            part = block.view(self.held)
+            part = unchanged = block.view(self.held)
             if name in listed or (block.listing is not None and any(chosen is not None for chosen in left)):
                 listing, part = _listed(block, part, *left)
                 made = replace(made, listing=listing)
@@ -229,10 +230,11 @@ class Edges:
                 for axis, chosen in zip((1, 3), left, strict=True):
                     part = part if chosen is None else part.index_select(axis, chosen)
             blocks[name] = replace(made, start=start)
-            parts.append(part.reshape(-1))
+            if part is not unchanged or start != block.start:
+                # to where it or what has been read before was
+                self.held[start : start + part.numel()] = (part.clone() if part is unchanged else part).reshape(-1)
             start += part.numel()
-        self.shares = self.shares.new_empty(0)  # as large as what is made next
-        return Edges(blocks, torch.cat([self.held[:0], *parts]))
+        return Edges(blocks, self.held[:start], self.shares[:start].zero_())
 
     def segments(self) -> Iterator[tuple[str, slice]]:
         """Parameter name and part of the memory."""
@@ -243,12 +245,13 @@ class Edges:
 def _listed(block: Block, held: Tensor, rows: Tensor | None, columns: Tensor | None) -> tuple[Listing, Tensor]:
     """The weights that are not zero; there are none in a row or column that goes."""
     _, outputs, cells, inputs = block.shape
-    there = held.numpy().reshape(-1) > 0
-    listing = Listing.of(there.reshape(outputs, -1)) if block.listing is None else block.listing.among(there)
+    numbers = held.numpy().reshape(-1)
+    there = (numbers > 0).nonzero()[0]
+    listing = (block.listing or Listing.full(outputs, cells * inputs)).among(there)
     if columns is not None:
         columns = (torch.arange(cells).unsqueeze(1) * inputs + columns).flatten()
     left = (None if chosen is None else chosen.numpy() for chosen in (rows, columns))
-    return listing.without(*left), held.reshape(-1)[torch.from_numpy(there)]
+    return listing.without(*left), torch.from_numpy(numbers.take(there))
 
 
 def _left(dead: Tensor | None) -> Tensor | None:

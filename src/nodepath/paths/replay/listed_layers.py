@@ -1,5 +1,6 @@
 """What layers do of which few weights are left: sums over a list of them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,24 +48,27 @@ def times_listed(
 
     def forward() -> None:
         leaving.fill(0)
-        for part, rows, starts, _ in pieces:
-            found = np.take(vector, columns[part], mode="clip")  # which does not look twice
-            found *= weights[part]
-            leaving[rows] = np.add.reduceat(found, starts)
+        for piece in pieces:
+            found = vector.take(columns[piece.part], mode="clip")  # which does not look twice
+            found *= weights[piece.part]
+            leaving[piece.rows] = np.add.reduceat(found, piece.starts)
         if factors[0] != 1.0:
             np.multiply(leaving, factors[0], out=leaving)
 
     def backward() -> None:
         if not adds:
             slope.fill(0)
-        for part, rows, _, lengths in pieces:
-            arriving = np.repeat(coming[rows] * factors[0], lengths)
+        for piece in pieces:
+            own = columns[piece.part]
+            arriving = (coming[piece.rows] * factors[0]).repeat(piece.lengths)
+            found = vector.take(own, mode="clip")
+            found *= arriving
             if fresh:
-                np.multiply(np.take(vector, columns[part], mode="clip"), arriving, out=touch[part], casting="same_kind")
+                touch[piece.part] = found
             else:
-                touch[part] += np.take(vector, columns[part], mode="clip") * arriving
-            arriving *= weights[part]
-            np.add(slope, np.bincount(columns[part], arriving, len(slope)), out=slope)
+                touch[piece.part] += found
+            arriving *= weights[piece.part]
+            np.add(slope, np.bincount(own, arriving, len(slope)), out=slope)
 
     def slopes_at(_: Tensor, rows: Tensor, where: Tensor) -> Tensor:
         return back.view(-1)[rows] * padded.view(-1)[reads[where]] * factors[0]
@@ -72,8 +76,24 @@ def times_listed(
     return forward, backward, slopes_at
 
 
-def _pieces(lengths: NDArray[np.int64]) -> list[tuple[slice, Any, Any, Any]]:
-    """Whole rows of a list: which part of it, which rows have any, where each starts in the part, and its length."""
+@dataclass(frozen=True)
+class _Piece:
+    """Whole rows of a list.
+
+    Attributes:
+        part: Of the list.
+        rows: Which rows have any weight.
+        starts: Where each of them starts in the part.
+        lengths: How many weights it has.
+    """
+
+    part: slice
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+def _pieces(lengths: NDArray[np.int64]) -> list[_Piece]:
     ends = np.cumsum(lengths)
     found, row = [], 0
     while row < len(lengths):
@@ -82,6 +102,6 @@ def _pieces(lengths: NDArray[np.int64]) -> list[tuple[slice, Any, Any, Any]]:
         rows = row + np.flatnonzero(lengths[row:stop])
         if len(rows):
             part = slice(start, int(ends[stop - 1]))
-            found.append((part, rows, ends[rows] - lengths[rows] - start, lengths[rows]))
+            found.append(_Piece(part, rows, ends[rows] - lengths[rows] - start, lengths[rows]))
         row = stop
     return found
