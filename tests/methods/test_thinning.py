@@ -1,6 +1,5 @@
 """SynFlow with few places and few channels, against walks through the whole network in float64."""
 
-import math
 import warnings
 from collections.abc import Collection
 from functools import cache
@@ -188,18 +187,18 @@ def test_lowest_are_those_of_a_stable_sort(size, kind):
         weights = (weights * 8).round().clamp(min=1) / 8
     if kind == "sparse":
         weights = weights * (torch.rand(size, generator=draw) < 0.1)
-    sweep = sweep_of(weights)
-    sweep.run()
     alive = int((weights > 0).sum())
-    for keep in {1, alive // 3, round(0.95 * alive), alive - 1, alive}:
-        lowest = Lowest.of(sweep, Pieces.of(sweep.edges, ("weight",)), keep)
-        order = weights.sort(descending=True, stable=True).indices
-        expected = sorted(
-            set(range(size)) - set(order[:keep].tolist()) - set((weights == 0).nonzero().flatten().tolist())
-        )
-        assert lowest.places.tolist() == expected
-    assert Lowest.of(sweep, Pieces.of(sweep.edges, ("weight",)), alive + 1).threshold == 0
-    assert Lowest.of(sweep, Pieces.of(sweep.edges, ("weight",)), 0).threshold == math.inf
+    order = weights.sort(descending=True, stable=True).indices
+    for keep in {0, 1, alive // 3, round(0.95 * alive), alive - 1, alive, alive + 1}:
+        sweep = sweep_of(weights)
+        sweep.run()
+        pieces = Pieces.of(sweep.edges, ("weight",))
+        lowest = Lowest.of(sweep, pieces, keep)
+        assert (lowest.threshold == 0) == (keep > alive)
+        if keep <= alive:
+            lowest.drop(None)
+            assert sweep.edges.held.nonzero().flatten().tolist() == order[:keep].sort().values.tolist()
+            assert int(lowest.left.sum()) == keep
 
 
 def test_places_of_an_image_are_few():

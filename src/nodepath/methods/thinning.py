@@ -120,7 +120,8 @@ class Thinning:
             contest.silent = {}
             for name in lowest.cut_off(contest.left):
                 self._note(name, number, edges.held)
-            contest.left = lowest.drop(contest.left)
+            lowest.drop(contest.left)
+            contest.left = lowest.left
             for name, left in zip(contest.names, lowest.pieces.by_layer(contest.left), strict=True):
                 if not left:
                     self._note(name, number, edges.shares)

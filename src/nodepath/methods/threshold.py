@@ -65,22 +65,26 @@ class Lowest:
         edges: Weights and shares.
         pieces: Of the layers, which lie side by side.
         threshold: The least share that is kept; 0 if fewer carry any than are to be kept, so that none is dropped.
-        places: Of the weights of positive share to be dropped, in order, counted from the first of the layers.
+        below: All shares that are not above this go.
+        places: Of the other weights to be dropped, in order, counted from the first of the layers.
         carry: Of each piece, how many weights have a positive share.
+        left: Of each piece, how many of these stay.
     """
 
     edges: Edges
     pieces: Pieces
     threshold: float
+    below: float
     places: NDArray[np.int64]
     carry: NDArray[np.int64]
+    left: NDArray[np.int64]
 
     @classmethod
     def of(cls, sweep: Sweep, pieces: Pieces, keep: int) -> "Lowest":
         """Look for them.
 
-        A sample tells a share that the threshold is not above, with all but certainty; what is not above it is looked
-        at closely, and if that is too little, everything is. Shares that their type cannot tell from the threshold are
+        A sample tells two shares that the threshold lies between, with all but certainty; what does so too is looked at
+        closely, and if the sample was wrong, everything is. Shares that their type cannot tell from the threshold are
         computed anew; of those that are equal to 12 digits, the first in the order of layers and positions stay.
 
         Args:
@@ -88,50 +92,58 @@ class Lowest:
             pieces: Of the layers.
             keep: How many are kept.
 
-        Cost: two comparisons a weight.
+        Cost: three comparisons a weight.
         """
         shares = _shares(sweep.edges, pieces.names)
         sample = shares[:: max(1, len(shares) // _SAMPLE)]
         tried, sample = len(sample), np.sort(sample[sample > 0])
-        above = np.inf
         if len(shares) > 2 * _SAMPLE and len(sample) > 64:
             lowest = max(0.0, 1 - keep * tried / (len(sample) * len(shares)))
-            margin = 6 * (max(lowest, 0.01) / len(sample)) ** 0.5 + 0.01
-            above = float(sample[min(int((lowest + margin) * len(sample)), len(sample) - 1)])
-        found = cls._not_above(sweep, pieces, shares, keep, above)
-        return found or cls._not_above(sweep, pieces, shares, keep, np.inf)  # type: ignore[return-value]
+            margin = 5 * (max(lowest, 0.01) / len(sample)) ** 0.5 + 0.003
+            first, last = (int((lowest + each) * len(sample)) for each in (-margin, margin))
+            below = float(sample[first]) if first > 0 else 0.0
+            found = cls._between(sweep, pieces, keep, below, float(sample[min(last, len(sample) - 1)]))
+            if found is not None:
+                return found
+        found = cls._between(sweep, pieces, keep, 0.0, np.inf)
+        assert found is not None
+        return found
 
     @classmethod
-    def _not_above(cls, sweep: Sweep, pieces: Pieces, shares: Numbers, keep: int, above: float) -> "Lowest | None":
-        edges = sweep.edges
-        carries, near, found = [], [], [shares[:0]]
+    def _between(cls, sweep: Sweep, pieces: Pieces, keep: int, below: float, above: float) -> "Lowest | None":
+        """Those of a threshold that lies between two shares; None if it does not."""
+        shares = _shares(sweep.edges, pieces.names)
+        carries, highs, near, found = [], [], [np.empty(0, dtype=np.int64)], [shares[:0]]
         for part in pieces.parts:
             piece = shares[part]
-            positive = piece > 0
-            carries.append(np.count_nonzero(positive))
-            positive &= piece <= above
-            close = positive.nonzero()[0]
+            more = piece > below
+            highs.append(np.count_nonzero(more))
+            carries.append(np.count_nonzero(piece > 0) if below else highs[-1])
+            more &= piece <= above
+            close = more.nonzero()[0]
             found.append(piece.take(close))
             near.append(close + part.start)
-        carry = np.array(carries, dtype=np.int64)
-        drop = int(carry.sum()) - keep
-        if drop < 0:
-            return cls(edges, pieces, 0.0, np.empty(0, dtype=np.int64), carry)
-        places = np.concatenate([np.empty(0, dtype=np.int64), *near])
-        values = np.concatenate(found)
+        carry, high = (np.array(each, dtype=np.int64) for each in (carries, highs))
+        drop = int(high.sum()) - keep
+        if int(carry.sum()) < keep:
+            return cls(sweep.edges, pieces, 0.0, 0.0, near[0], carry, carry)
         if keep <= 0:
-            return cls(edges, pieces, np.inf, places, carry) if len(places) == carry.sum() else None
-        if drop >= len(places):
+            return cls(sweep.edges, pieces, np.inf, np.inf, near[0], carry, np.zeros_like(carry))
+        places, values = np.concatenate(near), np.concatenate(found)
+        if not 0 <= drop < len(places):
             return None
         threshold = float(np.partition(values, drop)[drop])
         unsure = _UNSURE * sweep.most_places**0.5 * float(np.finfo(values.dtype).eps) * threshold
-        if threshold + unsure > above:
+        if not below < threshold - unsure <= threshold + unsure <= above:
             return None
         lower = values < threshold - unsure
         close = np.flatnonzero((values >= threshold - unsure) & (values <= threshold + unsure))
         first = _in_order(sweep, pieces.names, places[close], threshold)
         lower[close[first[: drop - int(np.count_nonzero(lower))]]] = True
-        return cls(edges, pieces, threshold, places[lower], carry)
+        places = places[lower]
+        starts = np.searchsorted(places, [part.start for part in pieces.parts])
+        left: NDArray[np.int64] = high - np.diff(starts, append=len(places))
+        return cls(sweep.edges, pieces, threshold, below, places, carry, left)
 
     def cut_off(self, alive: NDArray[np.int64] | None) -> list[str]:
         """Names of the layers that carry nothing, though weights are left.
@@ -145,30 +157,25 @@ class Lowest:
         left = dict(zip(self.names, self.pieces.by_layer(alive), strict=True))
         return [name for name in silent if left[name]]
 
-    def drop(self, alive: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    def drop(self, alive: NDArray[np.int64] | None) -> None:
         """Drop them, and what carries nothing.
 
         Args:
-            alive: What this returned in the step before, if the memory is the same.
-
-        Returns:
-            How many weights are left in each piece of the memory.
+            alive: What was `left` of the step before, if the memory is the same.
         """
         edges, shares = self.edges, _shares(self.edges, self.names)
         start = edges.blocks[self.names[0]].start
         held = edges.held[start : start + len(shares)]
         if held.device.type == "cpu":  # numpy multiplies by bools several times as fast
             numbers: Numbers = held.numpy()
-            # where as many carry something as there are, none is cut off
-            for piece in range(len(self.carry)) if alive is None else np.flatnonzero(alive != self.carry).tolist():
+            some = np.ones(len(self.left), dtype=bool) if alive is None else alive != self.left
+            for piece in np.flatnonzero(some).tolist():
                 part = self.pieces.parts[piece]
-                np.multiply(numbers[part], shares[part] > 0, out=numbers[part])
+                np.multiply(numbers[part], shares[part] > self.below, out=numbers[part])
             numbers[self.places] = 0
         else:
-            held.mul_(edges.shares[start : start + len(shares)] > 0)
+            held.mul_(edges.shares[start : start + len(shares)] > self.below)
             held[torch.from_numpy(self.places).to(held.device)] = 0
-        starts = np.searchsorted(self.places, [part.start for part in self.pieces.parts])
-        return self.carry - np.diff(starts, append=len(self.places))
 
     @property
     def names(self) -> tuple[str, ...]:
