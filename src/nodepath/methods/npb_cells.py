@@ -29,7 +29,7 @@ class Pick(Protocol):
         """One cell of each kernel, of those that carry paths."""
 
     def order(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """All cells of each kernel (kernels, cells), those that carry no paths last."""
+        """All cells of each kernel (kernels, cells), those that carry no paths last, in any order of them."""
 
 
 def by_paths(cells: Tensor) -> Tensor:
@@ -59,6 +59,10 @@ class Drawn:
         until = self.rates.cumsum(1)
         return until / until[:, -1:]
 
+    @cached_property
+    def _log_rates(self) -> Tensor:
+        return self.rates.log().float()
+
     def first(self, rows: Tensor, columns: Tensor) -> Tensor:
         """See `Pick`."""
         drawn = torch.rand(len(columns), 1, generator=self.generator, dtype=torch.float64)
@@ -66,10 +70,10 @@ class Drawn:
 
     def order(self, rows: Tensor, columns: Tensor) -> Tensor:
         """See `Pick`."""
-        # the order in which clocks of these rates ring
-        rung = torch.empty(len(columns), self.rates.shape[1], dtype=torch.float64)
-        rung.exponential_(generator=self.generator)
-        return (rung / self.rates[rows]).argsort(dim=1, stable=True)
+        # the order in which clocks of these rates ring, as logarithms: they fit float32, which is sorted in half the time
+        rung = torch.rand(len(columns), self.rates.shape[1], generator=self.generator)
+        rung.neg_().log1p_().neg_().log_()  # of exponential numbers; `exponential_` takes three times as long
+        return rung.sub_(self._log_rates[rows]).argsort(dim=1)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ def check_finite(values: Mapping[str, Tensor], what: str, way_out: str = "check 
         NonFiniteError: Names the parameter and counts its bad values.
     """
     for name, value in values.items():
+        if math.isfinite(value.sum()):  # a tenth of the time of looking at each
+            continue
         bad = value.numel() - int(torch.isfinite(value).sum())
         if bad:
             raise NonFiniteError(f"{what} of '{name}': {bad} of {value.numel()} are NaN or infinite; {way_out}")
