@@ -50,7 +50,7 @@ def mean_field(
     logs = {
         part: each.to(network.device, torch.float64).log().requires_grad_(slopes) for part, each in densities.items()
     }
-    alive = {part: each.to(network.device, torch.float64) for part, each in living.items()}
+    alive = {part: each.to(network.device, torch.float64) for part, each in living.items() if not bool(each.all())}
 
     def weigh(site: Site, counts: Tensor, spread: Callable[[Tensor | None], Tensor]) -> Tensor | Made | None:
         part = (site.name or "", site.first_row)

@@ -16,7 +16,10 @@ from nodepath.paths.site import Part
 __all__ = ["Plan", "plan"]
 
 _ROUNDS = 6
-"""Steps towards equal returns; the budgets of the papers' networks move by less than 1 % after four."""
+"""Most steps towards equal returns."""
+
+_SETTLED = 0.01
+"""No further step where the last one moved no layer's budget by more than this part of it."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,9 @@ def plan(
         living: Part -> which outputs live, of all parts.
         keep: How many weights there are for them.
         fixed: Part -> its weights, where they are given.
-        rounds: How many rounds.
+        rounds: How many rounds at most.
 
-    Cost: as many walks of `mean_field` as rounds, and one.
+    Cost: as many walks of `mean_field` as rounds (four, on the papers' networks), and one.
     """
     shapes = {block.part: block.layer.shape[2:] for block in blocks}
     cells = {part: torch.ones(shape, dtype=torch.float64) for part, shape in shapes.items()}
@@ -69,6 +72,7 @@ def plan(
     numbers: dict[Part, float] = {}
     found = first
     for _ in range(rounds):
+        before = numbers
         caps = [block.pairs * int((cells[block.part] > 0).sum()) for block in blocks]
         if fixed is None:
             numbers = _amounts(blocks, [weights[block.part] for block in blocks], caps, keep)
@@ -80,6 +84,8 @@ def plan(
             share = found.shares[part].cpu()
             weights[part] = float(share.sum())
             cells[part] = torch.where(density > 0, share / density.clamp(min=1e-300), 0.0)
+        if before and all(abs(numbers[part] - before[part]) <= _SETTLED * before[part] for part in numbers):
+            break
     return Plan(found.log2_paths, numbers, cells)
 
 

@@ -102,6 +102,7 @@ class Designer:
             if side.part[0] not in self.included:
                 tied.pinned[side.channels[side.channels >= 0]] = True
         self.groups = Groups(network, tied, generator)
+        self._last: tuple[tuple[int, ...], tuple[list[Block], list[Block], dict[Part, Tensor]]] | None = None
 
     @cached_property
     def _steers(self) -> dict[str, Tensor]:
@@ -118,7 +119,15 @@ class Designer:
         return dict(self.counts) if self.counts is not None else Erk()(layers, self.keep)
 
     def blocks(self, counts: Sequence[int]) -> tuple[list[Block], list[Block], dict[Part, Tensor]]:
-        """Between living channels: blocks that carry paths, blocks that steer, and which outputs live, by part."""
+        """Between living channels: blocks that carry paths, blocks that steer, and which outputs live, by part.
+
+        What is asked of the same counts again and again is found once.
+        """
+        if self._last is None or self._last[0] != tuple(counts):
+            self._last = tuple(counts), self._blocks(counts)
+        return self._last[1]
+
+    def _blocks(self, counts: Sequence[int]) -> tuple[list[Block], list[Block], dict[Part, Tensor]]:
         carrying: list[Block] = []
         steers: list[Block] = []
         living = {}
