@@ -17,7 +17,7 @@ _PIECE = 1 << 16
 
 _SAMPLE = 1 << 14
 
-_UNSURE = 8
+_UNSURE = 4
 """So many units in the last place a share may be wrong, times the root of the number of places that it is summed over;
 roundings would have to conspire for more."""
 

@@ -10,7 +10,7 @@ from nodepath.paths.replay.ends import Ends, Move, SlopesAt, bring, put
 
 __all__ = ["DenseLayer", "by_groups", "times_matrix", "times_vector"]
 
-_PIECE = 1 << 18
+_PIECE = 1 << 17
 """So many edges of a matrix are converted at once: they stay in the caches until they are used."""
 
 
