@@ -82,7 +82,7 @@ def test_the_demo_prints_what_the_readme_shows(nodepath):
     shown = blocks(README, "text")[0].text
     printed = nodepath("demo").out
     quoted, real = rows(shown), rows(printed)
-    assert len(quoted) == 6
+    assert len(quoted) == 8
     for key, cells in quoted.items():
         *accuracies, nodes, paths, position, macs = cells
         assert [nodes, paths, position, macs] == real[key][-4:], key
