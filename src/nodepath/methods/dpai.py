@@ -51,8 +51,8 @@ class DPaI:
 
     Variants: the public code divides what enters each layer by its maximum and adds the logarithms of these up, which
     is not the number of paths where branches are added, as in residual networks. Here the counts are exact. What
-    gamma is there, and in which unit paths are counted, is not known to us: shares and the default are our reading. With
-    scope "global" all layers share one budget, the code's ablation. Weights that steer (queries, keys, gates) carry no
+    gamma is there, and the unit of paths, is not known to us: shares and the default are our reading. With scope
+    "global" all layers share one budget, the code's ablation. Weights that steer (queries, keys, gates) carry no
     paths: each layer keeps the share of them that its budget would, at random.
 
     Reference:

@@ -70,7 +70,7 @@ class Drawn:
 
     def order(self, rows: Tensor, columns: Tensor) -> Tensor:
         """See `Pick`."""
-        # the order in which clocks of these rates ring, as logarithms: they fit float32, which is sorted in half the time
+        # the order in which clocks of these rates ring, as logarithms: these fit float32, which is sorted sooner
         rung = torch.rand(len(columns), self.rates.shape[1], generator=self.generator)
         rung.neg_().log1p_().neg_().log_()  # of exponential numbers; `exponential_` takes three times as long
         return rung.sub_(self._log_rates[rows]).argsort(dim=1)
