@@ -1,4 +1,4 @@
-"""npb against the limits it is held to: seconds in all and in solving, and memory."""
+"""npb and npb-even against the limits they are held to: seconds in all and in solving, and memory."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ def run() -> Iterator[Comparison]:
             seconds, solving = timed(partial(pruned, model, x, sparsity=sparsity))
             yield Comparison(f"npb {name} at {sparsity:.0%}", seconds, 1.0, "1 s")
             yield Comparison(f"npb {name} at {sparsity:.0%}, solving", solving, 0.05, "0.05 s")
+            seconds, _ = timed(partial(pruned, model, x, sparsity=sparsity, method="npb-even"))
+            yield Comparison(f"npb-even {name} at {sparsity:.0%}", seconds, 1.0, "1 s")
     model, x = subject("torchvision:resnet50")
     for resolution, limit in (("pixel", 4.0), ("channel", 1.0)):
         seconds, solving = timed(partial(pruned, model, x, sparsity=0.95, resolution=resolution))
@@ -48,8 +50,10 @@ def subject(name: str, **options: int) -> tuple[nn.Module, Tensor]:
     return model, torch.zeros(1, *nodepath.models.describe(name).input_size)
 
 
-def pruned(model: nn.Module, x: Tensor, *, sparsity: float, resolution: str = "pixel") -> nodepath.MaskSet:
-    return nodepath.prune(model, x, "npb", sparsity=sparsity, resolution=resolution)
+def pruned(
+    model: nn.Module, x: Tensor, *, sparsity: float, resolution: str = "pixel", method: str = "npb"
+) -> nodepath.MaskSet:
+    return nodepath.prune(model, x, method, sparsity=sparsity, resolution=resolution)
 
 
 def timed(action: Callable[[], object]) -> tuple[float, float]:
