@@ -10,6 +10,7 @@ import torch
 import nodepath
 
 SPARSITY = 0.95
+OPTIONS = {"dpai": {"steps": 300}}  # a tenth of its own, which take a minute
 
 model = nodepath.models.create("lenet5", seed=0)
 x = torch.zeros(1, 1, 32, 32)
@@ -19,7 +20,10 @@ images, labels, _ = nodepath.data.score_batch(digits.train, per_class=10, seed=0
 print(f"{'':12} {'nodes':>6} {'log10 paths':>12}   shuffled: {'nodes':>6} {'log10 paths':>12}")
 for method in nodepath.methods.names():
     batch = (images / 255, labels) if nodepath.methods.needs_batch(method) else None
-    masks = nodepath.prune(model, x, method=method, sparsity=SPARSITY, seed=0, batch=batch, on_collapse="warn")
+    options = OPTIONS.get(method, {})
+    masks = nodepath.prune(
+        model, x, method=method, sparsity=SPARSITY, seed=0, batch=batch, on_collapse="warn", **options
+    )
     own = nodepath.measure(model, x, masks)
     shuffled = nodepath.measure(model, x, nodepath.controls.shuffle(masks, seed=0))
     print(
