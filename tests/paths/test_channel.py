@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nodepath import MaskSet, Topology, effective, measure, models
 from nodepath.errors import UnknownOperationError
 from nodepath.paths import Network
+from nodepath.paths.flow import flow
 
 
 def image(side: int = 8) -> Tensor:
@@ -434,3 +435,12 @@ def test_more_parallel_edges_than_a_byte_holds(side):
     topology = measure(model, torch.zeros(1, 2, 34, 34), masks, resolution="channel")
     assert topology.log10_paths == pytest.approx(math.log10(6 * side**2), rel=1e-12)
     assert topology.effective == 6 * side**2
+
+
+def test_weights_of_a_folded_kernel_are_added_up_in_float64():
+    model, x = models.create("resnet20", seed=0), torch.zeros(1, 3, 32, 32)
+    network = Network(model, x, "channel")
+    single = {name: weight.abs() for name, weight in network.weights().items()}
+    of_single = flow(network, single).log2_paths
+    of_double = flow(network, {name: weight.double() for name, weight in single.items()}).log2_paths
+    assert of_single == pytest.approx(of_double, rel=1e-13)

@@ -82,8 +82,9 @@ class Geometry:
         """
         if all(edges.shape[axis] == 1 for axis in self.parallel):
             return edges
-        if edges.is_floating_point():
-            return edges.sum(self.parallel, keepdim=True)
+        if edges.is_floating_point():  # counts are float64 where there is such a thing, so their sums are
+            wide = edges.dtype if edges.device.type == "mps" else torch.float64
+            return edges.sum(self.parallel, keepdim=True, dtype=wide)
         if self.multiplicity > 255:
             return edges.sum(self.parallel, keepdim=True, dtype=torch.float32)
         return edges.view(torch.uint8).sum(self.parallel, keepdim=True, dtype=torch.uint8)
