@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 import nodepath
 
@@ -28,6 +27,10 @@ NETWORKS = {"resnet20": (10, "pixel"), "vgg19": (100, "channel"), "resnet18-tiny
 SPARSITIES = (0.6838, 0.9, 0.9684, 0.99, 0.9968)
 METHODS = ("erk", "random", "synflow", "synflow-npb", "npb", "dpai", "npb-even")
 WIDTHS = (0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.35, 0.42, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+TAPER = 0.6
+"""Of a second curve, looked at where no width of the first one does: SynFlow narrows wide stages more than others."""
+SEARCH = 9
+"""Steps of bisection for a width there."""
 DEAR = {"dpai": ("resnet20",)}
 """Methods that are run on some networks alone, for the time that they take."""
 
@@ -49,6 +52,7 @@ class Row:
     mac_share: float
     position: float | None
     seconds: float
+    taper: float | None = None
 
     @property
     def key(self) -> tuple[str, float, str, float | None]:
@@ -56,9 +60,12 @@ class Row:
         return self.network, self.sparsity, self.method, self.width
 
 
-def measured(model: nn.Module, x: torch.Tensor, network: str, sparsity: float, method: str, width: float | None) -> Row:
+def measured(network: str, sparsity: float, method: str, width: float | None, taper: float | None = None) -> Row:
     """Prune and measure."""
-    options: dict[str, Any] = {} if width is None else {"width": width}
+    model = nodepath.models.create(network, num_classes=NETWORKS[network][0], seed=0)
+    x = torch.zeros(1, *nodepath.models.describe(network).input_size)
+    asked = {"width": width, "taper": taper}
+    options: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     resolution = NETWORKS[network][1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,6 +89,7 @@ def measured(model: nn.Module, x: torch.Tensor, network: str, sparsity: float, m
         topology.effective_macs / topology.dense_macs,
         topology.position if math.isfinite(topology.position) else None,
         seconds,
+        taper,
     )
 
 
@@ -96,13 +104,32 @@ def wanted() -> Iterator[tuple[str, float, str, float | None]]:
                 yield network, sparsity, "npb-even", width
 
 
-def beaten(row: Row, curve: list[Row]) -> float | None:
-    """The narrowest width of `npb-even` that has the row's effective width and paths, to 1 %."""
-    for even in sorted(curve, key=lambda even: even.width or 0):
-        wide = even.effective_width >= 0.99 * row.effective_width
-        if wide and (even.log10_paths or 0) >= 0.99 * (row.log10_paths or 0):
-            return even.width
-    return None
+def beaten(row: Row, curve: list[Row]) -> str:
+    """The narrowest mask of `npb-even` that has the row's effective width and paths, to 1 %; empty for none."""
+    for even in sorted(curve, key=lambda even: (even.taper is not None, even.width or 0)):
+        if is_as_wide(even, row) and (even.log10_paths or 0) >= 0.99 * (row.log10_paths or 0):
+            return f"{even.width:.3g}" + ("" if even.taper is None else f", taper {even.taper:g}")
+    return ""
+
+
+def is_as_wide(even: Row, row: Row) -> bool:
+    """Whether one has the other's effective width, to 1 %."""
+    return even.effective_width >= 0.99 * row.effective_width
+
+
+def narrowest(row: Row) -> Row | None:
+    """The narrowest mask of the tapered `npb-even` that has the effective width of another mask."""
+    low, high, found = 0.0, 1.0, None
+    for _ in range(SEARCH):
+        middle = (low + high) / 2
+        even = measured(row.network, row.sparsity, "npb-even", middle, TAPER)
+        low, high, found = (low, middle, even) if is_as_wide(even, row) else (middle, high, found)
+    return found
+
+
+def curve_of(row: Row, rows: list[Row]) -> list[Row]:
+    """The masks of `npb-even` at the network and sparsity of a row."""
+    return [other for other in rows if other.width is not None and other.key[:2] == row.key[:2]]
 
 
 def page(rows: list[Row]) -> str:
@@ -114,7 +141,8 @@ def page(rows: list[Row]) -> str:
         "channel resolution, the others in pixels. Node and path ratios are to the dense network; effective width, "
         "position and `npb-even` are explained in [balancing.md](balancing.md). `erk`, random cells at ERK counts, "
         "takes about as many multiply-adds as `npb`: what a method saves beyond that row is its own. `matched at`: a "
-        "width at which `npb-even` has at least the effective width and the log10 paths of that mask, to 1 %.",
+        "width (and `taper`) at which `npb-even` has at least the effective width and the log10 paths of that mask, "
+        "to 1 %.",
         "",
         f"`python -m bench.balance`, {time.strftime('%Y-%m-%d')}: {machine()}, torch "
         f"{torch.__version__.partition('+')[0]}, one thread, beside other work: times are good to a factor of two.",
@@ -129,7 +157,7 @@ def page(rows: list[Row]) -> str:
         lines += [f"| {heads} |", "|---" * 12 + "|"]
         for sparsity in SPARSITIES:
             some = [row for row in here if row.sparsity == sparsity]
-            curve = [row for row in some if row.width is not None]
+            curve = curve_of(some[0], some) if some else []
             for row in (row for row in some if row.width is None):
                 match = "" if row.method == "npb-even" or not curve else beaten(row, curve) or "none"
                 paths = "no path" if row.log10_paths is None else f"{row.log10_paths:.2f}"
@@ -142,7 +170,7 @@ def page(rows: list[Row]) -> str:
         lines += ["", f"The curve of `npb-even` on {network}: effective width, path ratio by width.", ""]
         lines += [f"| sparsity | {' | '.join(f'{w:g}' for w in WIDTHS)} |", "|---" * (len(WIDTHS) + 1) + "|"]
         for sparsity in SPARSITIES:
-            found = {row.width: row for row in here if row.sparsity == sparsity and row.width is not None}
+            found = {row.width: row for row in here if row.sparsity == sparsity and row.taper is None}
             cells = [f"{found[w].effective_width:,.0f} {found[w].path_ratio:.3f}" if w in found else "" for w in WIDTHS]
             lines.append(f"| {100 * sparsity:g} % | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -152,6 +180,14 @@ def machine() -> str:
     """The processor's name."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return names[0].partition(":")[2].strip() if names else platform.machine()
+
+
+def keep(row: Row, rows: list[Row]) -> None:
+    """File a row."""
+    rows.append(row)
+    with KEPT.open("a") as file:
+        file.write(json.dumps(asdict(row)) + "\n")
+    print(row, flush=True)
 
 
 def main() -> None:
@@ -168,13 +204,12 @@ def main() -> None:
             continue
         if method not in arguments.methods.split(",") or method not in nodepath.methods.names():
             continue
-        model = nodepath.models.create(network, num_classes=NETWORKS[network][0], seed=0)
-        x = torch.zeros(1, *nodepath.models.describe(network).input_size)
-        row = measured(model, x, network, sparsity, method, width)
-        rows.append(row)
-        with KEPT.open("a") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
-        print(row, flush=True)
+        keep(measured(network, sparsity, method, width), rows)
+    for row in [row for row in rows if row.method != "npb-even"]:
+        if row.log10_paths is not None and not beaten(row, curve_of(row, rows)):
+            even = narrowest(row)
+            if even is not None:
+                keep(even, rows)
     PAGE.write_text(page(rows))
 
 
