@@ -45,7 +45,7 @@ def test_has_at_least_the_nodes_and_paths_of_the_even_masks_first_found(resnet20
     topology = nodepath.measure(resnet20, X, masks, convention="paper")
     assert topology.nodes == {1.0: 701, 0.6: 425, 0.5: 357, 0.35: 253, 0.2: 148}[width]
     assert topology.path_ratio > paths
-    assert topology.effective_width > 0.9 * topology.nodes
+    assert topology.effective_width > {1.0: 0.91, 0.6: 0.98}.get(width, 0.99) * topology.nodes
 
 
 def test_degrees_are_as_equal_as_can_be(resnet20):
