@@ -194,7 +194,8 @@ def isolated(row: Row) -> Row:
 
 
 def _report(row: Row, send: Connection) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 7 // 8
+    page, mapped = os.sysconf("SC_PAGE_SIZE"), int(Path("/proc/self/statm").read_text().split()[0])
+    memory = page * (os.sysconf("SC_PHYS_PAGES") * 7 // 8 + mapped)  # libraries are mapped, not held
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     try:
         send.send(examine(row))
