@@ -145,7 +145,8 @@ def page(rows: list[Row]) -> str:
         "to 1 %.",
         "",
         f"`python -m bench.balance`, {time.strftime('%Y-%m-%d')}: {machine()}, torch "
-        f"{torch.__version__.partition('+')[0]}, one thread, beside other work, so seconds are upper bounds; for times see [bench.md](bench.md).",
+        f"{torch.__version__.partition('+')[0]}, beside other work, so seconds are "
+        "upper bounds; for times see [bench.md](bench.md).",
     ]
     for network, (classes, resolution) in NETWORKS.items():
         here = [row for row in rows if row.network == network]
