@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
+from nodepath.masks import count_true
 from nodepath.methods.iterate import iterate, on_schedule
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import keep_best, keep_best_by_layer
@@ -89,7 +90,7 @@ def _replayed(
         elif step > forgotten:
             if thinning is None:
                 contests = tuple(
-                    Contest(names, keep, sum(int(masks[name].sum()) for name in names))
+                    Contest(names, keep, sum(count_true(masks[name]) for name in names))
                     for names, keep in budgets.items()
                 )
                 single = all(weight.dtype != torch.float64 for weight in problem.weights.values())

@@ -125,11 +125,9 @@ class Sweep:
 
     def largest(self) -> float:
         """The largest count or slope; infinite or NaN if one is."""
-        return (
-            max(float(memory.amax()) for memory in (self.memory.all_counts, self.memory.all_slopes))
-            if self.total
-            else 0.0
-        )
+        if not self.total:
+            return 0.0
+        return max(float(numbers.amax()) for numbers in (self.memory.all_counts, self.memory.all_slopes))
 
     def live_labels(self) -> Tensor:
         """Of each label, whether flow runs through a channel that bears it, bool."""
@@ -137,10 +135,8 @@ class Sweep:
         for number in memory.counts:
             layout = self.course.layouts[number]
             if layout.channel is not None:
-                through = (
-                    self.memory.rows(number, self.memory.counts) * self.memory.rows(number, self.memory.slopes)
-                ).sum(0)
-                live[layout.labels[self.memory.channels(number)][(through > 0).cpu()]] = True
+                through = (memory.rows(number, memory.counts) * memory.rows(number, memory.slopes)).sum(0)
+                live[layout.labels[memory.channels(number)][(through > 0).cpu()]] = True
         return live & self.alive
 
     def size(self, live: Tensor) -> int:
