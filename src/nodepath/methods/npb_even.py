@@ -110,6 +110,8 @@ def _narrowed(designer: Designer, fits: Callable[[Sequence[int]], bool], taper: 
     for _ in range(16):
         middle = (low + high) / 2
         low, high = (middle, high) if fits(designer.groups.counts(middle, taper)) else (low, middle)
+        if low > 0 and designer.groups.counts(low, taper) == designer.groups.counts(high, taper):
+            break
     return designer.groups.counts(max(low, 1e-9), taper)
 
 

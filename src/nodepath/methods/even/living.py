@@ -179,29 +179,42 @@ class Groups:
 
     def blocks(self, living: Tensor) -> list[Block]:
         """What lies between living channels, of each part in the order of use."""
-        sides = self.channels.sides
-        return [self._block(into, out, living) for into, out in zip(sides[::2], sides[1::2], strict=True)]
+        return [
+            replace(
+                block,
+                inputs=_at(living, block.reads, unknown=True),
+                outputs=_at(living, block.writes, unknown=True),
+            )
+            for block in self._whole
+        ]
 
-    def _block(self, into: Side, out: Side, living: Tensor) -> Block:
+    @cached_property
+    def _whole(self) -> list[Block]:
+        """What lies between all channels."""
+        sides = self.channels.sides
+        return [self._block(into, out) for into, out in zip(sides[::2], sides[1::2], strict=True)]
+
+    def _block(self, into: Side, out: Side) -> Block:
         name, _ = into.part
         layer = self.network.layers[name]
         if len(layer.rows) > 1:
             layer = replace(layer, shape=(len(out.channels), *layer.shape[1:]), rows=(len(out.channels),))
-
-        def at(values: Tensor, side: Side, unknown: bool) -> Tensor:
-            return torch.where(side.channels >= 0, values[side.channels.clamp(min=0)], unknown)
-
         return Block(
             part=into.part,
             layer=layer,
             reads=into.channels,
             writes=out.channels,
-            inputs=at(living, into, unknown=True),
-            outputs=at(living, out, unknown=True),
-            sole_inputs=at(self._reads == 1, into, unknown=True),
-            sole_outputs=at(self._writes == 1, out, unknown=True),
-            fixed_inputs=at(self.channels.pinned, into, unknown=False),
+            inputs=torch.ones_like(into.channels, dtype=torch.bool),
+            outputs=torch.ones_like(out.channels, dtype=torch.bool),
+            sole_inputs=_at(self._reads == 1, into.channels, unknown=True),
+            sole_outputs=_at(self._writes == 1, out.channels, unknown=True),
+            fixed_inputs=_at(self.channels.pinned, into.channels, unknown=False),
         )
+
+
+def _at(values: Tensor, channels: Tensor, *, unknown: bool) -> Tensor:
+    """Values of some channels; another one where a channel cannot be told."""
+    return torch.where(channels >= 0, values[channels.clamp(min=0)], unknown)
 
 
 def share_of(value: float) -> float:
