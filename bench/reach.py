@@ -187,7 +187,7 @@ def isolated(row: Row) -> Row:
     try:
         made: Row = receive.recv() if receive.poll(PATIENCE) else replace(row, error=f"takes more than {PATIENCE} s")
     except EOFError:
-        made = replace(row, error=f"its process was killed, for want of memory beside other work; {HUNGER}")
+        made = replace(row, error=f"its process was killed, for want of memory; {HUNGER}")
     process.kill()
     process.join()
     return made
