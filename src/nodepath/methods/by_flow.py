@@ -31,7 +31,8 @@ def by_flow(problem: Problem, iterations: int, at_random: Collection[int] = (), 
         problem: The task.
         iterations: How many steps.
         at_random: Steps, from 0, that score at random instead.
-        revive: Those choose among all weights, else among the kept.
+        revive: Those choose among all weights, so that all before the last of them is forgotten and never done; else
+            among the kept.
 
     Cost: as many forward and backward passes of one sample as iterations, between places that differ and channels that
     carry flow alone; where something steers, of the model as it is, in float64.
@@ -45,7 +46,7 @@ def by_flow(problem: Problem, iterations: int, at_random: Collection[int] = (), 
 
 def walked(problem: Problem, iterations: int, at_random: Collection[int] = (), *, revive: bool = True) -> Choice:
     """The same by walks through the model, in float64."""
-    flow, random = PathFlow(), Random()
+    flow, random, at_random = PathFlow(), Random(), _draws(at_random, revive=revive)
 
     def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         scores = (random if step in at_random else flow)(problem.subject, weights)
@@ -65,10 +66,10 @@ def _replayed(
     )
     sizes = [sum(problem.network.layers[name].size for name in names) for names in budgets]
     masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
-    # what comes before the last step that revives is forgotten, but for what it drew
-    forgotten = max(at_random, default=-1) if revive else -1
+    at_random = _draws(at_random, revive=revive)
+    first = at_random[0] if revive and at_random else 0
     thinning: Thinning | None = None
-    for step in range(iterations):
+    for step in range(first, iterations):
         targets = {
             place: on_schedule(keep, size, step + 1, iterations)
             for place, (keep, size) in enumerate(zip(budgets.values(), sizes, strict=True))
@@ -77,8 +78,6 @@ def _replayed(
             masks = thinning.masks() if thinning is not None else masks
             thinning = None
             scores = Random()(problem.subject, problem.weights)
-            if step < forgotten:
-                continue
             wish = {
                 name: scores[name] if revive else scores[name].masked_fill(~mask, -torch.inf)
                 for name, mask in masks.items()
@@ -87,7 +86,7 @@ def _replayed(
                 masks = keep_best(wish, targets[0])
             else:
                 masks = keep_best_by_layer(wish, dict(zip(masks, targets.values(), strict=True)))
-        elif step > forgotten:
+        else:
             if thinning is None:
                 contests = tuple(
                     Contest(names, keep, sum(count_true(masks[name]) for name in names))
@@ -100,3 +99,8 @@ def _replayed(
     if thinning is None:
         return Choice(masks)
     return Choice(thinning.masks(), thinning.finish(iterations))
+
+
+def _draws(at_random: Collection[int], *, revive: bool) -> list[int]:
+    """Those of the steps that leave a trace."""
+    return sorted(at_random)[-1 if revive else 0 :]

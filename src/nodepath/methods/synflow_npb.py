@@ -23,10 +23,12 @@ class SynFlowNodePathBalancing:
         iterations: T.
         random_every: Every so many iterations is random, the first included.
         random_until: The last iteration, counted from 1, that may be random.
-        revive: Random iterations choose among all weights, as the authors' code does: pruned ones come back, and only
-            the last random iteration matters. False: they choose among the kept.
+        revive: Random iterations choose among all weights, as the authors' code does: pruned ones come back, so that
+            what comes before the last random iteration leaves no trace and is not done. False: they choose among the
+            kept.
 
-    Cost: T forward and backward passes of one sample in float64, less the random ones. Needs data: no.
+    Cost: a forward and a backward pass of one sample in float64 for each iteration that is done and not random. Needs
+    data: no.
 
     Reference:
         Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective. Submitted to ICLR 2023,
