@@ -2,7 +2,8 @@
 
 Each run prunes a fresh network, leaves out what lies on no path, trains what is left and notes the accuracy of the last
 epoch: SGD (Nesterov .9, weight decay 5e-4, batches of 128), one cycle of the step size up to .2; of 32x32 images random
-crops of 24x24 and flips, tested on the centre. Rows are kept in build/trainings.jsonl as they come; what is there is
+crops of 24x24 and flips, tested on the centre; convolutions and products in bfloat16, which halves the time where the
+processor has instructions for it. Rows are kept in build/trainings.jsonl as they come; what is there is
 not run again. `--table` prints what there is.
 """
 
@@ -91,7 +92,9 @@ def train(model: nn.Module, masks: MaskSet, data: tuple[Tensor, ...], run: Run) 
                 rows = order[step * BATCH : (step + 1) * BATCH]
                 inputs = crops(images, rows, generator) if convolutional else images[rows]
                 optimizer.zero_grad()
-                loss = F.cross_entropy(model(inputs.contiguous(memory_format=torch.channels_last)), labels[rows])
+                with torch.autocast("cpu", torch.bfloat16):
+                    outputs = model(inputs.contiguous(memory_format=torch.channels_last))
+                loss = F.cross_entropy(outputs.float(), labels[rows])
                 loss.backward()
                 optimizer.step()
                 cycle.step()
