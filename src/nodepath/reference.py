@@ -43,6 +43,13 @@ class Reference:
         """Address of the paper."""
         return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else self.url
 
+    @property
+    def short(self) -> str:
+        """First author and where, in a few words: `Lee et al. 1810.02340`."""
+        family = self.authors[0].split()[-1]
+        others = {1: "", 2: f" & {self.authors[-1].split()[-1]}"}.get(len(self.authors), " et al.")
+        return f"{family}{others} {self.arxiv or self.year}"
+
     def __str__(self) -> str:
         families = [author.split()[-1] if author != "others" else "et al." for author in self.authors]
         source = f"{self.venue} {self.year}" if self.venue else str(self.year)

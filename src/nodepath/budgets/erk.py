@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nodepath.budgets.allocate import apportion, rescale
 from nodepath.budgets.registry import BUDGETS
 from nodepath.paths.layer import Layer
+from nodepath.reference import Reference
 
 __all__ = ["Erk"]
 
@@ -26,6 +28,14 @@ class Erk:
         Evci, Gale, Menick, Castro, Elsen. Rigging the lottery: making all tickets winners. ICML 2020.
         arXiv:1911.11134. After Mocanu et al., arXiv:1707.04780.
     """
+
+    reference: ClassVar[Reference] = Reference(
+        authors=("Utku Evci", "Trevor Gale", "Jacob Menick", "Pablo Samuel Castro", "Erich Elsen"),
+        title="Rigging the Lottery: Making All Tickets Winners",
+        venue="International Conference on Machine Learning",
+        year=2020,
+        arxiv="1911.11134",
+    )
 
     def __call__(self, layers: Sequence[Layer], keep: int) -> dict[str, int]:
         """See `Budget`."""

@@ -1,21 +1,55 @@
 """`nodepath methods`, `nodepath models`, `nodepath data`: what there is."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 import nodepath
 from nodepath.cli import options as o
 from nodepath.cli.console import answer
 
-__all__ = ["data", "methods", "models"]
+__all__ = ["cite", "data", "methods", "models"]
 
 
 def methods(json: o.Json = False) -> None:
-    """List the PaI methods."""
-    known = nodepath.methods
-    rows = [{"name": n, "needs_data": known.needs_batch(n), "description": known.describe(n)} for n in known.names()]
-    cells = [(r["name"], "data" if r["needs_data"] else "", r["description"]) for r in rows]
-    answer({"methods": rows}, _table(("method", "needs", "what it does"), cells), as_json=json)
+    """List the PaI methods: what each keeps, its year, whether it needs data, what it costs, where it comes from."""
+    entries = nodepath.methods.catalogue()
+    rows = [
+        {
+            "name": entry.name,
+            "kind": entry.kind,
+            "year": entry.year,
+            "needs_data": entry.needs_data,
+            "description": entry.summary,
+            "cost": entry.cost,
+            "options": entry.options,
+            "reference": str(entry.reference) if entry.reference else None,
+            "url": entry.reference.link if entry.reference else None,
+        }
+        for entry in entries
+    ]
+    cells = [
+        (
+            e.name,
+            e.year or "ours",
+            "data" if e.needs_data else "",
+            e.summary,
+            e.cost,
+            e.reference.short if e.reference else "",
+        )
+        for e in entries
+    ]
+    headings = ("method", "year", "needs", "what it does", "cost", "reference")
+    answer({"methods": rows}, _table(headings, cells), "BibTeX: nodepath cite METHOD", as_json=json)
+
+
+def cite(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A name of `nodepath methods`.")], json: o.Json = False
+) -> None:
+    """Print the BibTeX entry of a method's paper."""
+    entry = nodepath.methods.cite(method)
+    answer({"method": method, "bibtex": entry}, entry, as_json=json)
 
 
 def models(json: o.Json = False) -> None:

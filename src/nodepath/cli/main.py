@@ -11,7 +11,7 @@ from nodepath import __version__
 from nodepath.cli.compare import compare
 from nodepath.cli.console import note, show_warnings
 from nodepath.cli.demo import demo
-from nodepath.cli.listing import data, methods, models
+from nodepath.cli.listing import cite, data, methods, models
 from nodepath.cli.measure import measure
 from nodepath.cli.prune import prune
 from nodepath.cli.report import report
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Prune neural networks at initialization, see the paths and nodes that are left, train them.",
 )
-for _command in (prune, measure, compare, train, report, demo, methods, models, data):
+for _command in (prune, measure, compare, train, report, demo, methods, cite, models, data):
     app.command()(_command)
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from nodepath.methods.registry import METHODS
 from nodepath.methods.selection import check_finite, top
 from nodepath.paths.conversion import scratch
 from nodepath.paths.replay.edges import Edges
+from nodepath.reference import Reference
 
 __all__ = ["DPaI"]
 
@@ -59,6 +61,16 @@ class DPaI:
         Xiang, Nguyen-Tri, Nguyen, Pham, Than, Tran-Thanh, Wen. DPaI: Differentiable pruning at initialization with
         node-path balance principle. ICLR 2025. Code: github.com/QuanNguyen-Tri/DPaI.
     """
+
+    reference: ClassVar[Reference] = Reference(
+        authors=(
+            *("Lichuan Xiang", "Quan Nguyen-Tri", "Lan-Cuong Nguyen", "Hoang Pham"),
+            *("Khoat Than", "Long Tran-Thanh", "Hongkai Wen"),
+        ),
+        title="DPaI: Differentiable Pruning at Initialization with Node-Path Balance Principle",
+        venue="International Conference on Learning Representations",
+        year=2025,
+    )
 
     alpha: float = 0.99
     beta: float = 0.5

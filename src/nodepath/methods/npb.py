@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
 from nodepath.methods.selection import check_finite
 from nodepath.paths.semantics import EXACT
+from nodepath.reference import Reference
 from nodepath.registry import nearest
 from nodepath.scores import SCORES, Score
 
@@ -68,6 +70,16 @@ class NodePathBalancing:
         Pham, Ta, Liu, Xiang, Le, Wen, Tran-Thanh. Towards data-agnostic pruning at initialization: what makes a good
         sparse mask? NeurIPS 2023.
     """
+
+    reference: ClassVar[Reference] = Reference(
+        authors=(
+            *("Hoang Pham", "The-Anh Ta", "Shiwei Liu", "Lichuan Xiang"),
+            *("Dung D. Le", "Hongkai Wen", "Long Tran-Thanh"),
+        ),
+        title="Towards Data-Agnostic Pruning At Initialization: What Makes a Good Sparse Mask?",
+        venue="Advances in Neural Information Processing Systems",
+        year=2023,
+    )
 
     alpha: float | None = None
     beta: float | None = None

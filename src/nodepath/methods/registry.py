@@ -17,7 +17,7 @@ from nodepath.methods.scored import Scored
 from nodepath.registry import Registry, nearest
 from nodepath.scores import SCORES
 
-__all__ = ["METHODS", "Method", "create", "describe", "name_of", "names", "needs_batch", "options_of"]
+__all__ = ["METHODS", "Method", "create", "describe", "entry_of", "name_of", "names", "needs_batch", "options_of"]
 
 
 class Method(Protocol):
@@ -42,13 +42,14 @@ def create(name: str, **options: Any) -> Method:
         UnknownNameError: No such method; lists the known ones and the nearest.
         ArgumentError: The method has no such option; lists those it has.
     """
-    made, entry = _entry(name)
+    entry = entry_of(name)
     known = [field.name for field in fields(entry)] if is_dataclass(entry) else None
     for option in options:
         if known is not None and option not in known:
             choices = f"it has {', '.join(known)}" if known else "it has none"
             raise ArgumentError(f"method '{name}' has no option '{option}'; {choices}")
-    return made(entry(**options))
+    made = entry(**options)
+    return made if name in METHODS else Scored(made) if name in SCORES else RandomCells(made)
 
 
 def needs_batch(name: str, /, **options: Any) -> bool:
@@ -58,7 +59,7 @@ def needs_batch(name: str, /, **options: Any) -> bool:
         UnknownNameError: No such method.
         ArgumentError: See `create`.
     """
-    needs = getattr(_entry(name)[1], "needs_batch", False)
+    needs = getattr(entry_of(name), "needs_batch", False)
     if isinstance(needs, property):  # the options decide
         needs = getattr(create(name, **options), "needs_batch", False)
     return bool(needs)
@@ -70,7 +71,7 @@ def describe(name: str) -> str:
     Raises:
         UnknownNameError: No such method.
     """
-    return (_entry(name)[1].__doc__ or "").strip().split("\n")[0]
+    return (entry_of(name).__doc__ or "").strip().split("\n")[0]
 
 
 def name_of(method: Any) -> str:
@@ -97,11 +98,13 @@ def _inner(method: Method) -> object:
     return method.score if isinstance(method, Scored) else method.budget if isinstance(method, RandomCells) else method
 
 
-def _entry(name: str) -> tuple[Callable[[Any], Method], Any]:
-    if name in METHODS:
-        return lambda method: method, METHODS[name]
-    if name in SCORES:
-        return Scored, SCORES[name]
-    if name in BUDGETS:
-        return RandomCells, BUDGETS[name]
+def entry_of(name: str) -> Any:
+    """What is filed under a method's name: its own class, or that of a score or a budget.
+
+    Raises:
+        UnknownNameError: No such method.
+    """
+    for table in (METHODS, SCORES, BUDGETS):
+        if name in table:
+            return table[name]
     raise UnknownNameError(f"unknown method '{name}'; {nearest(name, names())}")

@@ -1,12 +1,14 @@
 """SynFlow: prune what carries the least flow, again and again."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nodepath.errors import ArgumentError
 from nodepath.methods.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.reference import Reference
 
 __all__ = ["SynFlow"]
 
@@ -31,6 +33,14 @@ class SynFlow:
         Tanaka, Kunin, Yamins, Ganguli. Pruning neural networks without any data by iteratively conserving synaptic
         flow. NeurIPS 2020. arXiv:2006.05467.
     """
+
+    reference: ClassVar[Reference] = Reference(
+        authors=("Hidenori Tanaka", "Daniel Kunin", "Daniel L. K. Yamins", "Surya Ganguli"),
+        title="Pruning neural networks without any data by iteratively conserving synaptic flow",
+        venue="Advances in Neural Information Processing Systems",
+        year=2020,
+        arxiv="2006.05467",
+    )
 
     iterations: int = 100
 

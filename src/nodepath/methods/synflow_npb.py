@@ -1,12 +1,14 @@
 """SynFlow with a random start: the node-path balancing of the ICLR 2023 submission."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nodepath.errors import ArgumentError
 from nodepath.methods.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.reference import Reference
 
 __all__ = ["SynFlowNodePathBalancing"]
 
@@ -34,6 +36,14 @@ class SynFlowNodePathBalancing:
         Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective. Submitted to ICLR 2023,
         OpenReview nqoxB03tzi.
     """
+
+    reference: ClassVar[Reference] = Reference(
+        authors=("Anonymous",),
+        title="Understanding Pruning at Initialization: An Effective Node-Path Balancing Perspective",
+        venue="Submitted to the International Conference on Learning Representations",
+        year=2023,
+        url="https://openreview.net/forum?id=nqoxB03tzi",
+    )
 
     iterations: int = 100
     random_every: int = 2

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from nodepath.reference import Reference
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -30,6 +31,13 @@ class Magnitude:
     """
 
     needs_batch: ClassVar[bool] = False
+    reference: ClassVar[Reference] = Reference(
+        authors=("Song Han", "Jeff Pool", "John Tran", "William J. Dally"),
+        title="Learning both Weights and Connections for Efficient Neural Networks",
+        venue="Advances in Neural Information Processing Systems",
+        year=2015,
+        arxiv="1506.02626",
+    )
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nodepath.reference import Reference
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -24,6 +25,16 @@ class Random:
     """
 
     needs_batch: ClassVar[bool] = False
+    reference: ClassVar[Reference] = Reference(
+        authors=(
+            *("Shiwei Liu", "Tianlong Chen", "Xiaohan Chen", "Li Shen"),
+            *("Decebal Constantin Mocanu", "Zhangyang Wang", "Mykola Pechenizkiy"),
+        ),
+        title="The Unreasonable Effectiveness of Random Pruning: Return of the Most Naive Baseline for Sparse Training",
+        venue="International Conference on Learning Representations",
+        year=2022,
+        arxiv="2202.02643",
+    )
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""

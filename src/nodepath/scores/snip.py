@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from nodepath.reference import Reference
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -32,6 +33,13 @@ class Snip:
     """
 
     needs_batch: ClassVar[bool] = True
+    reference: ClassVar[Reference] = Reference(
+        authors=("Namhoon Lee", "Thalaiyasingam Ajanthan", "Philip H. S. Torr"),
+        title="SNIP: Single-shot Network Pruning based on Connection Sensitivity",
+        venue="International Conference on Learning Representations",
+        year=2019,
+        arxiv="1810.02340",
+    )
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""
