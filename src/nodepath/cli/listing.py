@@ -12,36 +12,46 @@ from nodepath.cli.console import answer
 __all__ = ["cite", "data", "methods", "models"]
 
 
-def methods(json: o.Json = False) -> None:
-    """List the PaI methods: what each keeps, its year, whether it needs data, what it costs, where it comes from."""
-    entries = nodepath.methods.catalogue()
-    rows = [
-        {
-            "name": entry.name,
-            "kind": entry.kind,
-            "year": entry.year,
-            "needs_data": entry.needs_data,
-            "description": entry.summary,
-            "cost": entry.cost,
-            "options": entry.options,
-            "reference": str(entry.reference) if entry.reference else None,
-            "url": entry.reference.link if entry.reference else None,
-        }
-        for entry in entries
-    ]
+def methods(
+    method: Annotated[
+        str | None, typer.Argument(metavar="[METHOD]", help="One of them: its options and its cost.")
+    ] = None,
+    json: o.Json = False,
+) -> None:
+    """List the PaI methods: what each keeps, its year, whether it needs data, where it comes from."""
+    entries = nodepath.methods.catalogue() if method is None else [nodepath.methods.entry(method)]
+    rows = [_described(entry) for entry in entries]
+    if method is not None:
+        pairs = [(key, _shown(value)) for key, value in rows[0].items() if value not in (None, {}, "")]
+        answer({"methods": rows}, _table(("", ""), pairs), as_json=json)
+        return
     cells = [
-        (
-            e.name,
-            e.year or "ours",
-            "data" if e.needs_data else "",
-            e.summary,
-            e.cost,
-            e.reference.short if e.reference else "",
-        )
+        (e.name, e.year or "ours", "data" if e.needs_data else "", e.summary, e.reference.short if e.reference else "")
         for e in entries
     ]
-    headings = ("method", "year", "needs", "what it does", "cost", "reference")
-    answer({"methods": rows}, _table(headings, cells), "BibTeX: nodepath cite METHOD", as_json=json)
+    headings = ("method", "year", "needs", "what it does", "reference")
+    more = "options and cost: nodepath methods METHOD; BibTeX: nodepath cite METHOD"
+    answer({"methods": rows}, _table(headings, cells), more, as_json=json)
+
+
+def _described(entry: nodepath.methods.Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "description": entry.summary,
+        "year": entry.year,
+        "needs_data": entry.needs_data,
+        "cost": entry.cost,
+        "options": entry.options,
+        "reference": str(entry.reference) if entry.reference else None,
+        "url": entry.reference.link if entry.reference else None,
+    }
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={default}" for name, default in value.items())
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def cite(

@@ -49,12 +49,13 @@ def entry(name: str) -> Entry:
     """
     filed = entry_of(name)
     reference = getattr(filed, "reference", None)
+    cost = _cost(filed.__doc__ or "")
     return Entry(
         name,
         "score" if name in SCORES else "budget" if name in BUDGETS else "method",
         describe(name),
         needs_batch(name),
-        _cost(filed.__doc__ or ""),
+        cost or ("a draw a weight." if name in BUDGETS else ""),
         _options(filed),
         reference if isinstance(reference, Reference) else None,
     )
