@@ -1,11 +1,12 @@
-"""Peak memory of one call, in a process of its own (Linux)."""
+"""Peak memory and seconds of one call, in a process of its own (Linux)."""
 
 import multiprocessing
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["peak_bytes"]
+__all__ = ["peak_bytes", "seconds_and_bytes"]
 
 
 def peak_bytes(prepare: Callable[[], Callable[[], object]]) -> int:
@@ -15,19 +16,25 @@ def peak_bytes(prepare: Callable[[], Callable[[], object]]) -> int:
         prepare: A function of a module, that imports what it needs, and returns what is to be called. What is imported
             before the call is not counted.
     """
+    return seconds_and_bytes(prepare)[1]
+
+
+def seconds_and_bytes(prepare: Callable[[], Callable[[], object]]) -> tuple[float, int]:
+    """The same, and how long the call takes."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_peak, (prepare,))
+        return pool.apply(_measured, (prepare,))
 
 
-def _peak(prepare: Callable[[], Callable[[], object]]) -> int:
+def _measured(prepare: Callable[[], Callable[[], object]]) -> tuple[float, int]:
     import nodepath  # noqa: F401  # so that it is not counted
 
     before = _held("VmRSS")
     action = prepare()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of preparing
+    began = time.perf_counter()
     action()
-    return _held("VmHWM") - before
+    return time.perf_counter() - began, _held("VmHWM") - before
 
 
 def _held(what: str) -> int:

@@ -1,0 +1,67 @@
+"""Every method at its defaults on two of the papers' networks at 99 %: seconds against a limit, and peak memory.
+
+Scores are measured on noise: a batch of 10 images a class, so 100 for ResNet-20, and one image a class, so 200, for
+ResNet-18. Besides, the threshold of 25 million scores, by selection.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from statistics import median
+
+import torch
+
+import nodepath
+from bench.memory import seconds_and_bytes
+from bench.timing import Comparison
+from nodepath.methods.selection import keep_best
+
+NETWORKS = {"resnet20": (10, 100), "resnet18-tiny": (200, 200)}
+"""Name -> classes and images in the batch."""
+LIMITS = {"dpai": 120.0}
+"""Seconds that a method may take on ResNet-20; else 60."""
+ONE_IS_ENOUGH = {"resnet18-tiny": ("dpai",)}
+"""Left out, for the time that they take: 3,000 steps."""
+SCORES = 25_000_000
+
+
+def run() -> Iterator[Comparison]:
+    yield Comparison("threshold of 25 million scores", threshold(), 0.5, "0.5 s")
+    for network in NETWORKS:
+        for method in nodepath.methods.names():
+            if method in ONE_IS_ENOUGH.get(network, ()):
+                continue
+            seconds, size = seconds_and_bytes(partial(prepared, network, method))
+            limit = LIMITS.get(method, 60.0)
+            yield Comparison(f"{method} {network}", seconds, limit, f"{limit:g} s on resnet20")
+            yield Comparison(f"{method} {network}, memory", size / 1e9, 24.0, "24 GB", unit="GB")
+
+
+def threshold() -> float:
+    """Seconds to keep the best hundredth."""
+    scores = {"": torch.randn(SCORES, generator=torch.Generator().manual_seed(0))}
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        keep_best(scores, SCORES // 100)
+        times.append(time.perf_counter() - began)
+    return median(times)
+
+
+def prepared(network: str, method: str) -> Callable[[], object]:
+    """A call of `prune`, with what it needs."""
+    classes, images = NETWORKS[network]
+    model = nodepath.models.create(network, num_classes=classes, seed=0)
+    size = nodepath.models.describe(network).input_size
+    assert size is not None
+    batch = torch.randn(images, *size, generator=torch.Generator().manual_seed(0)), torch.arange(images) % classes
+    warnings.simplefilter("ignore")
+    needs = nodepath.methods.needs_batch(method)
+    return partial(
+        nodepath.prune,
+        *(model, torch.zeros(1, *size), method),
+        sparsity=0.99,
+        batch=batch if needs else None,
+        on_collapse="warn",
+    )
