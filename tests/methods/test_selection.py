@@ -38,6 +38,31 @@ def test_keep_best_ranks_all_layers_at_once_and_gives_ties_to_the_earlier(layers
     assert set(torch.cat(list(masks.values())).nonzero().flatten().tolist()) == by_sorting(flat, keep)
 
 
+@pytest.mark.parametrize("kind", ["normal", "few values", "sorted", "equal", "mostly pruned", "one layer above all"])
+@pytest.mark.parametrize("share", [1e-5, 0.003, 0.4, 0.999])
+def test_keep_best_of_many_scores_is_that_of_few(monkeypatch, kind, share):
+    """A sample tells what is looked at; where it misleads, everything is."""
+    generator = torch.Generator().manual_seed(0)
+    layers = {name: torch.randn(size, generator=generator).double() for name, size in (("a", 30_000), ("b", 999))}
+    if kind == "few values":
+        layers = {name: values.round() for name, values in layers.items()}
+    if kind == "sorted":
+        layers = {name: values.sort().values for name, values in layers.items()}
+    if kind == "equal":
+        layers = {name: torch.full_like(values, -2.5) for name, values in layers.items()}
+    if kind == "mostly pruned":
+        layers = {name: values.masked_fill(values < 2, -math.inf) for name, values in layers.items()}
+    if kind == "one layer above all":
+        layers["b"] += 100
+    keep = max(1, round(share * 30_999))
+    expected = keep_best(layers, keep)
+    monkeypatch.setattr("nodepath.methods.selection._LARGE", 1 << 10)
+    monkeypatch.setattr("nodepath.methods.selection._SAMPLE", 1 << 9)
+    found = keep_best(layers, keep)
+    assert sum(int(mask.sum()) for mask in found.values()) == keep
+    assert all(torch.equal(found[name], expected[name]) for name in layers)
+
+
 def test_keep_best_by_layer_gives_each_layer_its_own_count():
     scores = {"a": torch.tensor([[1.0, 4.0], [3.0, 2.0]]), "b": torch.tensor([9.0, 8.0, 9.0])}
     masks = keep_best_by_layer(scores, {"a": 2, "b": 1})

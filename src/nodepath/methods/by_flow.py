@@ -50,9 +50,10 @@ def walked(problem: Problem, iterations: int, at_random: Collection[int] = (), *
 
     def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         scores = (random if step in at_random else flow)(problem.subject, weights)
-        if step in at_random and revive:
-            return scores
-        return {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
+        if not (step in at_random and revive):
+            for name, mask in masks.items():  # in turn: all at once, they would be there twice
+                scores[name] = scores[name].masked_fill(~mask, -torch.inf)
+        return scores
 
     return iterate(problem, rescore, iterations)
 

@@ -21,6 +21,8 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
     The intermediate counts are rounded, the last is exact. Where layers have counts of their own, each follows
     the same schedule towards its own density. Weights that steer and carry no paths are set apart, see `control_share`.
 
+    The answer's scores are those of the last step, of an emptied layer those of the step that emptied it.
+
     Args:
         problem: The task.
         rescore: Scores every weight anew; what must not come back gets -inf.
@@ -38,28 +40,33 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
     counts = problem.layer_counts()
     sizes = {name: mask.numel() - apart.number(name) for name, mask in masks.items()}
     size, keep = sum(sizes.values()), problem.keep - sum(map(apart.number_kept, sizes))
-    ranking = {name: torch.zeros_like(problem.weights[name], dtype=torch.float64) for name in problem.included}
+    scores: dict[str, Tensor] = {}
+    last: dict[str, Tensor] = {}  # scores of emptied layers, when they still had weights
     for step in range(1, iterations + 1):
+        del scores  # each of what is made here is as large as the model, or twice that
         pruned = {name: w * masks[name] if name in masks else w for name, w in problem.weights.items()}
         fresh = rescore(step - 1, pruned, masks)
         scores = {name: fresh[name] for name in problem.included}
-        del pruned, fresh  # each as large as the model, or twice that
+        del pruned, fresh
         for name, cells in apart.cells.items():
             scores[name] = scores[name].masked_fill(cells, -torch.inf)
-        for name, score in scores.items():  # who lasts longer ranks higher, whatever the later scores say
-            alive = score != -torch.inf
-            check_finite({name: score.where(alive, 0.0)}, "scores")
-            ranking[name] = torch.where(alive, step + score.double().clamp(0, 1) / 2, ranking[name])
+        for name, score in scores.items():
+            check_finite({name: score.where(score != -torch.inf, 0.0)}, "scores")
         if counts is None:
-            masks = keep_best(scores, on_schedule(keep, size, step, iterations))
+            kept = keep_best(scores, on_schedule(keep, size, step, iterations))
         else:
             left = {name: counts[name] - apart.number_kept(name) for name in sizes}
             now = {name: on_schedule(left[name], size, step, iterations) for name, size in sizes.items()}
-            masks = keep_best_by_layer(scores, now)
-        for name, kept in apart.kept.items():
-            masks[name] = masks[name] | kept
-        del scores, score, alive  # before the next ones are made
-    return Choice(masks, ranking)
+            kept = keep_best_by_layer(scores, now)
+        for name, cells in apart.kept.items():
+            kept[name] = kept[name] | cells
+        for name, mask in kept.items():
+            if mask.any():
+                last.pop(name, None)
+            elif masks[name].any():
+                last[name] = scores[name]
+        masks = kept
+    return Choice(masks, {**scores, **last})
 
 
 def on_schedule(keep: int, size: int, step: int, iterations: int) -> int:

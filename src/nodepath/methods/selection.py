@@ -11,6 +11,11 @@ from nodepath.masks import count_true
 
 __all__ = ["check_finite", "keep_best", "keep_best_by_layer", "top"]
 
+_LARGE = 1 << 20
+"""Of more scores, only those that lie near the threshold are copied."""
+
+_SAMPLE = 1 << 16
+
 
 def top(scores: Tensor, keep: int) -> Tensor:
     """Where the `keep` largest of a vector are; among equal ones, the first.
@@ -44,7 +49,7 @@ def keep_best(scores: Mapping[str, Tensor], keep: int) -> dict[str, Tensor]:
 
     By selection, not by sorting.
 
-    Cost: O(n), and a copy of the scores that are not -inf.
+    Cost: O(n), and a copy of the scores near the threshold, of few scores of all.
     """
     if keep <= 0:
         return {name: torch.zeros_like(score, dtype=torch.bool) for name, score in scores.items()}
@@ -64,19 +69,44 @@ def keep_best(scores: Mapping[str, Tensor], keep: int) -> dict[str, Tensor]:
 
 def _kth_largest(scores: Collection[Tensor], k: int) -> float:
     """The k-th largest of all; -inf if fewer are above that."""
-    numbers = [count_true(score != -torch.inf) for score in scores]
-    place = sum(numbers) - k
-    if place < 0:
+    low, high = _bracket(scores, k) if sum(score.numel() for score in scores) > _LARGE else (-math.inf, math.inf)
+    found = _between(scores, k, low, high)
+    return _between(scores, k, -math.inf, math.inf) if found is None else found
+
+
+def _bracket(scores: Collection[Tensor], k: int) -> tuple[float, float]:
+    """Two scores that the k-th largest lies between, with all but certainty, from a sample."""
+    size = sum(score.numel() for score in scores)
+    sample = torch.cat([score.flatten()[:: max(1, size // _SAMPLE)] for score in scores]).sort(descending=True).values
+    place = k / size * len(sample)
+    margin = 6 * math.sqrt(place) + len(scores) + 64  # each layer may give one more or less than its part
+    first, last = int(place - margin), int(place + margin)
+    low = float(sample[last]) if last < len(sample) else -math.inf
+    return low, float(sample[first]) if first >= 0 else math.inf
+
+
+def _between(scores: Collection[Tensor], k: int, low: float, high: float) -> float | None:
+    """The k-th largest of all if it lies above `low` and not above `high`, or is -inf; else None."""
+    larger = 0 if high == math.inf else sum(count_true(score > high) for score in scores)
+    numbers = [count_true(_in(score, low, high)) for score in scores]
+    place = sum(numbers) - (k - larger)
+    if place < 0 and low == -math.inf:
         return -math.inf
+    if not 0 <= place < sum(numbers):
+        return None
     first = next(iter(scores))
-    above = torch.empty(sum(numbers), dtype=first.dtype, device=first.device)
-    for part, score in zip(torch.split(above, numbers), scores, strict=True):
-        part.copy_(score[score != -torch.inf])  # layer by layer: all at once, they would be there twice
-    if above.device.type == "cpu" and above.dtype != torch.bfloat16:
-        values = above.numpy()  # in place, where torch would take two more copies
+    near = torch.empty(sum(numbers), dtype=first.dtype, device=first.device)
+    for part, score in zip(torch.split(near, numbers), scores, strict=True):
+        part.copy_(score[_in(score, low, high)])  # layer by layer: all at once, they would be there twice
+    if near.device.type == "cpu" and near.dtype != torch.bfloat16:
+        values = near.numpy()  # in place, where torch would take two more copies
         values.partition(place)
         return float(values[place])
-    return float(torch.kthvalue(above, place + 1).values)
+    return float(torch.kthvalue(near, place + 1).values)
+
+
+def _in(score: Tensor, low: float, high: float) -> Tensor:
+    return score > low if high == math.inf else (score > low) & (score <= high)
 
 
 def keep_best_by_layer(scores: Mapping[str, Tensor], counts: Mapping[str, int]) -> dict[str, Tensor]:
