@@ -101,8 +101,8 @@ class Expander:
             excess = max(excess, over)
         if excess > self.tolerance:
             warnings.warn(
-                f"expander: the graph of '{layer.name}' has a second singular value {excess:.1%} above the bound in the "
-                f"best of {self.tries} draws; the tolerance is {self.tolerance:.1%}: raise it or tries=",
+                f"expander: the second singular value of '{layer.name}' is {excess:.1%} above the bound in the best of "
+                f"{self.tries} draws, and the tolerance is {self.tolerance:.1%}; raise it, or tries",
                 ExpansionWarning,
                 stacklevel=2,
             )
@@ -125,12 +125,12 @@ class Expander:
         return best, least
 
 
-def _graphs(
-    layer: Layer, kernels: Tensor, number: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, int]]:
+def _graphs(layer: Layer, kernels: Tensor, number: int, generator: torch.Generator) -> Iterator[tuple[Tensor, int]]:
     """Views of a layer's kernels (outputs, inputs, cells), each a graph of its own, and how many weights it keeps."""
     if len(layer.rows) > 1:
-        sizes = {str(row): rows * layer.inputs * layer.cells for row, rows in zip(layer.first_rows, layer.rows, strict=True)}
+        sizes = {
+            str(row): rows * layer.inputs * layer.cells for row, rows in zip(layer.first_rows, layer.rows, strict=True)
+        }
         shares = apportion(rescale({name: float(size) for name, size in sizes.items()}, sizes, number), sizes, number)
         for row, rows in zip(layer.first_rows, layer.rows, strict=True):
             yield kernels[0, row : row + rows], shares[str(row)]

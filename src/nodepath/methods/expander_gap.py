@@ -53,7 +53,8 @@ def second_singular_value(pairs: Tensor) -> float:
     if len(matrix) <= _EXACT:
         wide = matrix.float()  # whole numbers, exact up to 2**24
         return math.sqrt(max(0.0, float(torch.linalg.eigvalsh((wide @ wide.T).double())[-2])))
-    return _stretch(*(axis.numpy() for axis in matrix.cpu().nonzero(as_tuple=True)), *matrix.shape)
+    rows, columns = (axis.numpy() for axis in matrix.cpu().nonzero(as_tuple=True))
+    return _stretch(rows, columns, *matrix.shape)
 
 
 def _stretch(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> float:
@@ -61,7 +62,7 @@ def _stretch(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, w
 
     def forth_and_back(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         there = np.bincount(columns, weights=vector[rows], minlength=width)
-        return np.bincount(rows, weights=there[columns], minlength=height)
+        return np.bincount(rows, weights=there[columns], minlength=height).astype(np.float64, copy=False)
 
     first = np.ones(height)
     for _ in range(_POWERS):

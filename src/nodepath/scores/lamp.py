@@ -22,9 +22,9 @@ class Lamp:
 
     $$ s_u = \frac{\theta_u^2}{\sum_{v \geq u} \theta_v^2} $$
 
-    over the weights v of the layer of u that are not smaller than it; among equal ones the earlier counts as the larger.
-    So the largest weight of each layer scores 1, scores of all layers compare, and one ranking over all layers gives
-    each layer a budget of its own. In a layer of zeros all scores are 0.
+    over the weights v of the layer of u that are not smaller than it; among equal ones the earlier counts as the
+    larger. So the largest weight of each layer scores 1, scores of all layers compare, and one ranking over all layers
+    gives each layer a budget of its own. In a layer of zeros all scores are 0.
 
     Cost: one sort a layer. Needs data: no.
 
