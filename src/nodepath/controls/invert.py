@@ -1,18 +1,16 @@
 """Score inversion: keep what a method would prune."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+import torch
 
 from nodepath.errors import ArgumentError
-from nodepath.masks import JSON, count_true
+from nodepath.masks import JSON
 from nodepath.methods.arguments import method_from
 from nodepath.methods.budgeted import RandomCells
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import Method, name_of
-from nodepath.methods.selection import check_finite, keep_best, keep_best_by_layer
-from nodepath.paths.reach import steering
 
 __all__ = ["Inverted", "invert"]
 
@@ -49,14 +47,13 @@ def invert(method: str | Method, **options: Any) -> "Inverted":
 
 @dataclass(frozen=True)
 class Inverted:
-    """Keep what a method ranks lowest: the complement of its best, among equal ones the later.
+    """Keep k weights: those that a method prunes when it is to prune k.
 
-    An iterative method ranks by how long a weight lasts; so what goes first, by the scores of the whole network, is
-    what its inversion keeps. Layer counts are those that the method would use. Weights that steer and that the method
-    leaves unranked stay as it drew them.
+    Of scores that are measured once, these are the best of the negated scores, among equal ones the later. An iterative
+    method scores what is left of the network again and again; its inversion keeps what it prunes first. Each layer
+    keeps as many as the method would keep of it, where the method has a budget for layers.
 
-    Variants: the paper inverts the scores of SynFlow in each of its iterations, so that it scores what inverted masks
-    leave.
+    Variants: the paper inverts the scores in each iteration of SynFlow, so that it scores what inverted masks leave.
 
     Args:
         original: The method.
@@ -84,35 +81,18 @@ class Inverted:
 
         Raises:
             ArgumentError: The method gives no scores.
-            NonFiniteError: A score is NaN or infinite; names the parameter.
         """
-        choice = self.original(problem)
+        budget = getattr(self.original, "budget", None)
+        counts = problem.layer_counts(budget if isinstance(budget, str) else None)
+        if problem.keep == problem.size:
+            return Choice({name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included})
+        if counts is not None:
+            counts = {layer.name: layer.size - counts[layer.name] for layer in problem.layers}
+        choice = self.original(replace(problem, keep=problem.size - problem.keep, counts=counts))
         if choice.scores is None:
             raise _no_scores(name_of(self.original))
-        scores = {name: choice.scores[name] for name in problem.included}
-        check_finite(scores, "scores")
-        wish, best = dict(scores), {name: score.numel() for name, score in scores.items()}
-        unranked = _unranked(problem, scores)
-        for name, mask in choice.masks.items():
-            best[name] -= count_true(mask)
-            if name in unranked:
-                best[name] += count_true(mask & unranked[name])
-                wish[name] = wish[name].masked_fill(unranked[name], float("inf"))
-        budget = getattr(self.original, "budget", None)
-        if problem.layer_counts(budget if isinstance(budget, str) else None) is None:
-            masks = keep_best(wish, sum(best.values()))
-        else:
-            masks = keep_best_by_layer(wish, best)
-        masks = {name: ~mask for name, mask in masks.items()}  # so that ties go to the later position
-        for name, cells in unranked.items():
-            masks[name] = masks[name] | (choice.masks[name] & cells)
-        return Choice(masks, {name: -score for name, score in scores.items()})
-
-
-def _unranked(problem: Problem, scores: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Which weights steer, where the method gives all of a layer's the same score: it sets them apart."""
-    cells = {name: mask for name, mask in steering(problem.network).items() if name in problem.included}
-    return {name: mask for name, mask in cells.items() if scores[name][mask].min() == scores[name][mask].max()}
+        masks = {name: ~mask for name, mask in choice.masks.items()}
+        return Choice(masks, {name: -choice.scores[name] for name in problem.included})
 
 
 def _no_scores(label: str) -> ArgumentError:
