@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 
-from nodepath.budgets.allocate import apportion, rescale
+from nodepath.budgets.allocate import apportion, check_room, rescale
 from nodepath.errors import BudgetWarning
 
 __all__ = ["around", "fitting"]
@@ -20,9 +20,13 @@ def fitting(budget: str, fixed: Mapping[str, int], caps: Mapping[str, int], keep
         caps: Name -> the most that it can hold, of all layers.
         keep: Number of weights to keep in all.
 
+    Raises:
+        BudgetError: `keep` exceeds the sum of the caps.
+
     Warns:
         BudgetWarning: They yield; names them.
     """
+    check_room(caps, keep)
     left, room = keep - sum(fixed.values()), sum(cap for name, cap in caps.items() if name not in fixed)
     if not fixed or len(caps) - len(fixed) <= left <= room:
         return dict(fixed)

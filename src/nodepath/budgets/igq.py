@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nodepath.budgets.allocate import apportion
+from nodepath.budgets.allocate import apportion, check_room
 from nodepath.budgets.registry import BUDGETS
-from nodepath.errors import BudgetError
 from nodepath.paths.layer import Layer
 from nodepath.reference import Reference
 
@@ -42,8 +41,7 @@ class Igq:
     def __call__(self, layers: Sequence[Layer], keep: int) -> dict[str, int]:
         """See `Budget`."""
         caps = {layer.name: layer.size for layer in layers}
-        if keep > sum(caps.values()):
-            raise BudgetError(f"cannot keep {keep} weights: there are only {sum(caps.values())}; ask for fewer")
+        check_room(caps, keep)
         if keep == 0:
             return dict.fromkeys(caps, 0)
 

@@ -9,7 +9,7 @@ from nodepath.budgets.allocate import apportion
 from nodepath.budgets.ends import last_linear
 from nodepath.budgets.fixed import fitting
 from nodepath.budgets.registry import BUDGETS
-from nodepath.errors import ArgumentError, BudgetError
+from nodepath.errors import ArgumentError
 from nodepath.paths.layer import Layer
 from nodepath.reference import Reference
 
@@ -73,8 +73,6 @@ class SmartRatio:
             BudgetWarning: The fixed part yields; names it.
         """
         caps = {layer.name: layer.size for layer in layers}
-        if keep > sum(caps.values()):
-            raise BudgetError(f"cannot keep {keep} weights: there are only {sum(caps.values())}; ask for fewer")
         last = last_linear(layers)
         wanted = {} if last is None else {last.name: max(1, round(self.last * last.size))}
         fixed = fitting("smart-ratio", wanted, caps, keep)
