@@ -39,18 +39,18 @@ class Expander:
 
     Args:
         budget: How many weights each layer keeps: the name of a budget.
-        tolerance: How far beyond the bound is good enough, >= 0. Random graphs of whole degrees come within 1 %, of
+        tolerance: How far beyond the bound is good enough, >= 0. Random graphs of whole degrees come within 2 %, of
             degrees between 3 and 4 on both sides 6 %, as the larger ones among their degrees count for more.
         tries: Most draws of a graph.
 
     Cost: a draw of the layer's weights, and 80 products with its matrix. Needs data: no.
 
-    Variants: X-Nets make only the outputs' degrees equal and join channels, whole kernels; RReg makes both sides
-    regular. Neither checks its graphs.
+    Variants: X-Nets make only the outputs' degrees equal and join channels, whole kernels; RReg takes random
+    regular graphs.
 
     Reference:
         Prabhu, Varma, Namboodiri. Deep expander networks: efficient deep networks from graph theory. ECCV 2018.
-        arXiv:1711.08757. Both sides regular: Stewart, Michieli, Ozay. Data-free model pruning at initialization via
+        arXiv:1711.08757. Random regular graphs: Stewart, Michieli, Ozay. Data-free model pruning at initialization via
         expanders. CVPR Workshops 2023.
     """
 
