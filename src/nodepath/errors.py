@@ -12,6 +12,7 @@ __all__ = [
     "CollapseError",
     "CollapseWarning",
     "DataError",
+    "ExpansionWarning",
     "InputMismatchError",
     "MaskFileError",
     "MaskMismatchError",
@@ -113,6 +114,10 @@ class ScoreBatchWarning(UserWarning):
 
 class BudgetWarning(UserWarning):
     """A fixed part of a budget yielded so that the total fits."""
+
+
+class ExpansionWarning(UserWarning):
+    """A random graph misses the bound of the expanders, however often it is drawn."""
 
 
 class ZeroLayerWarning(UserWarning):

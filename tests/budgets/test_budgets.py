@@ -7,8 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_layers import layer_of, layers_and_keep
 from torch import nn
 
+import nodepath
 from nodepath import models
 from nodepath.budgets import BUDGETS, Erk, Uniform, apportion, rescale
 from nodepath.errors import BudgetError
@@ -18,38 +20,13 @@ from nodepath.paths.layer import Layer
 SETTINGS = settings(deadline=None, max_examples=200, derandomize=True)
 
 
-def layer_of(name: str, shape: tuple[int, ...], *, groups: int = 1, transposed: bool = False) -> Layer:
-    linear = len(shape) == 2
-    return Layer(name, shape, groups, transposed, linear, rows=(shape[0],), positions=(1,), shortcut=False)
-
-
-@st.composite
-def layers(draw):
-    """A list of layers: Linears, plain, grouped and transposed convolutions."""
-    made = []
-    for i in range(draw(st.integers(1, 8))):
-        groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-        kernel = draw(st.sampled_from([(), (1,), (3, 3), (1, 1), (2, 3, 1)]))
-        inner, outer = draw(st.integers(1, 40)), draw(st.integers(1, 40))
-        transposed = bool(kernel) and draw(st.booleans())
-        shape = (inner * groups, outer, *kernel) if transposed else (outer * groups, inner, *kernel)
-        made.append(layer_of(f"layer{i}", shape, groups=groups, transposed=transposed))
-    return made
-
-
-@st.composite
-def layers_and_keep(draw):
-    made = draw(layers())
-    total = sum(layer.size for layer in made)
-    return made, draw(st.integers(0, total) | st.floats(0.0, 1.0).map(lambda f: round(f * total)))
-
-
-@pytest.mark.parametrize("budget", [Erk(), Uniform()])
+@pytest.mark.filterwarnings("ignore::nodepath.errors.BudgetWarning")
+@pytest.mark.parametrize("name", BUDGETS)
 @SETTINGS
 @given(layers_and_keep())
-def test_totals_are_exact_and_no_layer_exceeds_its_size(budget, case):
+def test_totals_are_exact_and_no_layer_exceeds_its_size(name, case):
     made, keep = case
-    counts = budget(made, keep)
+    counts = BUDGETS[name]()(made, keep)
     assert list(counts) == [layer.name for layer in made]
     assert sum(counts.values()) == keep
     assert all(0 <= counts[layer.name] <= layer.size for layer in made)
@@ -133,6 +110,39 @@ def test_erk_of_resnet20_at_90_percent_fills_two_layers_and_shares_the_rest_out_
 
 def test_erk_is_found_by_name():
     assert BUDGETS["erk"] is Erk
+
+
+def test_uniform_is_what_scope_layerwise_gives():
+    assert BUDGETS["random-uniform"] is Uniform
+    model, x = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 2)), torch.zeros(1, 4)
+    masks = [nodepath.prune(model, x, "random", sparsity=0.5, scope=scope) for scope in ("layerwise", "random-uniform")]
+    assert masks[0] == masks[1]
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_more_than_there_is_is_an_error_that_says_how_many_there_are(name):
+    with pytest.raises(BudgetError, match="cannot keep 37 weights: there are only 36"):
+        BUDGETS[name]()([layer_of("c", (2, 2, 3)), layer_of("l", (4, 6))], 37)
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_every_budget_says_where_it_comes_from(name):
+    reference = BUDGETS[name].reference
+    assert reference.arxiv in (BUDGETS[name].__doc__ or "")
+    assert reference.authors[0].split()[-1] in (BUDGETS[name].__doc__ or "")
+
+
+@pytest.mark.filterwarnings("ignore::nodepath.errors.BudgetWarning")
+@pytest.mark.parametrize("name", BUDGETS)
+def test_as_a_method_it_keeps_random_cells_at_its_counts(name):
+    model, x = models.create("convnet4", num_classes=10, seed=0), torch.zeros(1, 1, 28, 28)
+    network = Network(model, x)
+    masks = [nodepath.prune(model, x, name, sparsity=0.9, exclude="*1*.weight", seed=seed) for seed in (0, 1)]
+    made = [layer for layer in network.layers.values() if layer.name in masks[0]]
+    assert 0 < len(made) < len(network.layers)
+    counts = BUDGETS[name]()(made, masks[0].kept)
+    assert [{n: int(m.sum()) for n, m in some.items()} for some in masks] == [counts, counts]
+    assert masks[0] != masks[1]
 
 
 def test_budgets_read_the_layers_of_a_network():

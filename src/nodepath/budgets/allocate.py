@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nodepath.errors import BudgetError
 
-__all__ = ["apportion", "rescale"]
+__all__ = ["apportion", "check_room", "rescale"]
 
 
 def rescale(weights: Mapping[str, float], caps: Mapping[str, int], keep: int) -> dict[str, float]:
@@ -21,7 +21,7 @@ def rescale(weights: Mapping[str, float], caps: Mapping[str, int], keep: int) ->
     Raises:
         BudgetError: `keep` exceeds the sum of the caps.
     """
-    _check_room(caps, keep)
+    check_room(caps, keep)
     full: set[str] = set()
     while True:
         left = keep - sum(caps[name] for name in full)
@@ -33,7 +33,12 @@ def rescale(weights: Mapping[str, float], caps: Mapping[str, int], keep: int) ->
         full |= overflowing
 
 
-def _check_room(caps: Mapping[str, int], keep: int) -> None:
+def check_room(caps: Mapping[str, int], keep: int) -> None:
+    """Raise if there are fewer weights than are to be kept.
+
+    Raises:
+        BudgetError: `keep` exceeds the sum of the caps.
+    """
     if keep > sum(caps.values()):
         raise BudgetError(f"cannot keep {keep} weights: there are only {sum(caps.values())}; ask for fewer")
 
@@ -49,7 +54,7 @@ def apportion(amounts: Mapping[str, float], caps: Mapping[str, int], keep: int) 
     Raises:
         BudgetError: `keep` exceeds the sum of the caps.
     """
-    _check_room(caps, keep)
+    check_room(caps, keep)
     counts = {name: min(int(amount + 1e-9), caps[name]) for name, amount in amounts.items()}
     order = sorted(amounts, key=lambda name: counts[name] - amounts[name])
     missing = keep - sum(counts.values())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nodepath.budgets.allocate import apportion, rescale
+from nodepath.budgets.erdos_renyi import deserved
 from nodepath.budgets.registry import BUDGETS
 from nodepath.paths.layer import Layer
 from nodepath.reference import Reference
@@ -22,7 +23,10 @@ class Erk:
     with the dimensions of the weight's own shape (of one group for a grouped convolution, of q, k or v for a packed
     projection), densities above 1 set to 1 and the others raised until the total is exact.
 
-    Variants: a clamp without the second step loses up to a fifth of the budget; ER leaves the kernel out.
+    Variants: a clamp without the second step loses up to a fifth of the budget; ER leaves the kernel out (`er`); ERK+
+    keeps the last fully connected layer dense (`erk-plus`).
+
+    Cost: none. Needs data: no.
 
     Reference:
         Evci, Gale, Menick, Castro, Elsen. Rigging the lottery: making all tickets winners. ICML 2020.
@@ -40,12 +44,5 @@ class Erk:
     def __call__(self, layers: Sequence[Layer], keep: int) -> dict[str, int]:
         """See `Budget`."""
         caps = {layer.name: layer.size for layer in layers}
-        # density x size: the product of the dimensions cancels for groups = 1
-        weights = {
-            layer.name: layer.groups
-            * float(
-                len(layer.rows) * (layer.inputs // layer.groups + sum(layer.shape[2:])) + layer.outputs // layer.groups
-            )
-            for layer in layers
-        }
+        weights = {layer.name: deserved(layer, kernel=True) for layer in layers}
         return apportion(rescale(weights, caps, keep), caps, keep)

@@ -13,6 +13,9 @@ __all__ = ["shuffle"]
 def shuffle(masks: Mapping[str, Tensor], seed: int = 0) -> MaskSet:
     """Permute each layer's mask at random, each layer by a permutation of its own.
 
+    This is the random mask at the same layer counts: every set of that many weights of a layer is equally likely,
+    whatever the mask was. For a random mask of the same total alone see `erk_random`.
+
     Args:
         masks: Parameter name -> bool.
         seed: Of the permutations. They do not depend on the order of the entries.

@@ -155,6 +155,9 @@ def prune(
         "collapse": {"emptied": list(collapse.emptied), "no_path": collapse.no_path},
         "versions": {"nodepath": version("nodepath"), "torch": torch.__version__},
     }
+    control = getattr(chosen, "control", None)
+    if control is not None:
+        metadata["control"] = control
     if effective_sparsity is not None:
         live = reach(network, masks).weights
         reached = 1 - sum(int(live[name].sum()) for name in included) / size

@@ -94,7 +94,8 @@ def options_of(method: Method) -> dict[str, JSON]:
 
 
 def _inner(method: Method) -> object:
-    """The score or budget that was made a method, or the method itself."""
+    """The score or budget that was made a method, or the method itself; of a control, what it was made from."""
+    method = getattr(method, "original", method)
     return method.score if isinstance(method, Scored) else method.budget if isinstance(method, RandomCells) else method
 
 

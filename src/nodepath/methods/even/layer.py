@@ -9,7 +9,7 @@ from nodepath.methods.even.cells import drawn_cells
 from nodepath.methods.even.living import Block
 from nodepath.methods.even.pairs import even_pairs
 
-__all__ = ["Cover", "even_layer"]
+__all__ = ["Cover", "equal_shares", "even_layer"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def even_layer(block: Block, number: int, cells: Tensor, cover: Cover, generator
         ]
         sizes = torch.tensor([len(inputs) * len(outputs) for inputs, outputs in block.by_group])
         room = sizes * int((cells > 0).sum())
-        for group, share in enumerate(_shares(number, room, generator)):
+        for group, share in enumerate(equal_shares(number, room, generator)):
             inputs, outputs = block.by_group[group]
             if share:
                 every, rest = divmod(share, len(inputs) * len(outputs))
@@ -88,8 +88,14 @@ def _depthwise(block: Block, kernels: Tensor, number: int, generator: torch.Gene
     kernels[alive[:, 0], alive[:, 1], 0] = counts
 
 
-def _shares(number: int, room: Tensor, generator: torch.Generator) -> list[int]:
-    """As equal numbers as the room allows; who gets one more is drawn."""
+def equal_shares(number: int, room: Tensor, generator: torch.Generator) -> list[int]:
+    """As equal numbers as the room allows; who gets one more is drawn.
+
+    Args:
+        number: Their sum.
+        room: The most that each can be, integers (shares,).
+        generator: On the CPU.
+    """
     shares = torch.zeros_like(room)
     left = min(number, int(room.sum()))
     while left:
