@@ -24,7 +24,10 @@ NAMES = nodepath.methods.names()
 WITH_DATA = [name for name in NAMES if nodepath.methods.needs_batch(name)]
 WITHOUT_DATA = [name for name in NAMES if name not in WITH_DATA]
 DEFAULT_BN: dict[str, str] = {}
-DRAWING = ("erk", "npb", "random", "synflow-npb")
+DRAWING = (
+    *("random", "random-uniform", "uniform-plus", "er", "erk", "erk-plus", "balanced", "igq", "smart-ratio"),
+    *("expander", "npb", "synflow-npb"),
+)
 
 
 def size(kind: str) -> int:
@@ -166,6 +169,7 @@ class TestSeed:
     def test_fixes_the_mask_in_another_process(self, name, kind, hashes_elsewhere):
         assert hashes_elsewhere[kind][name] == pruned(name, kind, seed=5).hash
 
+    @pytest.mark.filterwarnings("ignore::nodepath.errors.BudgetWarning")
     @pytest.mark.parametrize("kind", KINDS)
     def test_changes_the_mask_if_the_method_draws_and_not_if_it_does_not(self, name, kind):
         generator = torch.Generator().manual_seed(0)

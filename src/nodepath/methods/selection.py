@@ -71,7 +71,10 @@ def _kth_largest(scores: Collection[Tensor], k: int) -> float:
     """The k-th largest of all; -inf if fewer are above that."""
     low, high = _bracket(scores, k) if sum(score.numel() for score in scores) > _LARGE else (-math.inf, math.inf)
     found = _between(scores, k, low, high)
-    return _between(scores, k, -math.inf, math.inf) if found is None else found
+    if found is None:  # the sample misled
+        found = _between(scores, k, -math.inf, math.inf)
+        assert found is not None
+    return found
 
 
 def _bracket(scores: Collection[Tensor], k: int) -> tuple[float, float]:
