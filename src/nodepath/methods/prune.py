@@ -144,7 +144,7 @@ def prune(
             "bn": mode if needs else None,
             "samples": data.samples if data else None,
             "batch": data.hash if data else None,
-            "loss": getattr(data.loss, "__qualname__", type(data.loss).__name__) if data else None,
+            "loss": getattr(data.criterion, "__qualname__", type(data.criterion).__name__) if data else None,
             "dtype": str(next(iter(weights.values())).dtype).removeprefix("torch."),
             "scope": scope,
             "include": list(listed(include) or []),
