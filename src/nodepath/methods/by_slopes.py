@@ -15,7 +15,7 @@ Schedule = Callable[[int, int, int], int]
 
 
 def by_slopes(problem: Problem, schedule: Schedule, steps: int, *, revive: bool) -> Choice:
-    """Keep the weights of largest $|\\theta_j \\, \\partial L / \\partial \\theta_j|$, step by step.
+    r"""Keep the weights of largest $|\theta_j \, \partial L / \partial \theta_j|$, step by step.
 
     In each step slopes are taken where pruned weights are zero. Where layers have counts of their own, each follows
     the schedule towards its own.

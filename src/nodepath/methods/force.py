@@ -21,8 +21,8 @@ class Force:
     $$ s_j = \left| \theta_j \, \partial L / \partial \theta_j (\theta \odot m) \right| $$
 
     with m the mask of the step before, density $\rho^{i / T}$ after step i of T. All weights are ranked in each step:
-    the slope of a pruned weight is taken where it is zero, and its own value counts, so that it may come back. BatchNorm
-    by default `eval-identity`.
+    the slope of a pruned weight is taken where it is zero, and its own value counts, so that it may come back.
+    BatchNorm by default `eval-identity`.
 
     Args:
         iterations: T.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -24,19 +25,19 @@ class Batch:
 
     Attributes:
         parts: One (inputs, targets) or several.
-        criterion: (outputs, targets) -> mean over the samples of a part.
-        temperature: Outputs are divided by it before the criterion sees them.
+        loss: Mean over the samples of a part.
+        temperature: Outputs are divided by it before the loss sees them.
     """
 
     parts: tuple[tuple[Any, Any], ...]
-    criterion: Loss = F.cross_entropy
+    loss: Loss = F.cross_entropy
     temperature: float = 1.0
 
-    def loss(self, outputs: Any, targets: Any) -> Tensor:
+    def mean_loss(self, outputs: Any, targets: Any) -> Tensor:
         """Mean loss over the samples of a part."""
         if self.temperature != 1.0:
             outputs = replace_tensors(outputs, lambda t: t / self.temperature if t.is_floating_point() else t)
-        return self.criterion(outputs, targets)
+        return self.loss(outputs, targets)
 
     def at_temperature(self, temperature: float) -> "Batch":
         """The same with outputs divided by so much."""
@@ -60,9 +61,7 @@ class Batch:
             )
         whole = self.parts[0] if len(self.parts) == 1 else _joined(self.parts)
         borders = [self.samples * step // steps for step in range(steps + 1)]
-        return tuple(
-            self.of_parts([rows(whole, first, last)]) for first, last in zip(borders, borders[1:], strict=False)
-        )
+        return tuple(self.of_parts([rows(whole, first, last)]) for first, last in pairwise(borders))
 
     @classmethod
     def of(cls, batch: Any, loss: Loss | None = None) -> "Batch":

@@ -22,8 +22,8 @@ class Fisher:
     $$ s_j = \frac1N \sum_{n=1}^N \left( \theta_j \, \partial L_n / \partial \theta_j \right)^2 $$
 
     with $L_n$ the loss of sample n alone: the diagonal of the empirical Fisher matrix times the squared weight.
-    Squared before the mean over samples, so that samples that pull a weight in opposite ways do not cancel. BatchNorm by
-    default `eval-identity`; "train-batch" is refused, since samples would not be alone.
+    Squared before the mean over samples, so that samples that pull a weight in opposite ways do not cancel. BatchNorm
+    by default `eval-identity`; "train-batch" is refused, since samples would not be alone.
 
     Cost: a forward and a backward pass of each sample. Needs data: yes.
 

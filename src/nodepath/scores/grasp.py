@@ -23,8 +23,8 @@ class Grasp:
 
     with $g$ and $H$ gradient and Hessian, in all prunable weights $\theta$, of the mean loss over the batch, and
     outputs divided by T before the loss. It is the slope of $\frac12 \lVert g \rVert^2$ in a gate that multiplies
-    $\theta_j$: the paper calls $-s$ the score and removes the largest, which is to keep the largest $s$. The gradient is
-    complete, over all parts of the batch, before the second pass takes the same samples. BatchNorm by default
+    $\theta_j$: the paper calls $-s$ the score and removes the largest, which is to keep the largest $s$. The gradient
+    is complete, over all parts of the batch, before the second pass takes the same samples. BatchNorm by default
     `eval-identity`.
 
     Args:

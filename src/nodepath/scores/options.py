@@ -14,7 +14,7 @@ def check_positive(method: str, option: str, value: object, usual: str) -> None:
     Raises:
         ArgumentError: It is none.
     """
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
         raise ArgumentError(f"{option} is {value!r}; {method} needs a finite number above 0 (paper: {usual})")
 
 

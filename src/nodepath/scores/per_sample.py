@@ -75,7 +75,7 @@ def _together(
             return tensor if axis is None else tensor.unsqueeze(0)
 
         inputs, targets = replace_tensors(part, as_batch)
-        return subject.data.loss(subject.run({**own, **fixed}, inputs), targets).reshape(())
+        return subject.data.mean_loss(subject.run({**own, **fixed}, inputs), targets).reshape(())
 
     try:
         with torch.enable_grad():

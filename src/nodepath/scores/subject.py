@@ -165,7 +165,7 @@ class Subject:
         try:
             outputs = self.run(weights, inputs)
             _check_labels(batch, outputs, targets)
-            loss = batch.loss(outputs, targets)
+            loss = batch.mean_loss(outputs, targets)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             if isinstance(error, InputMismatchError) or _out_of_memory(error):
                 raise
@@ -257,7 +257,7 @@ def _check_labels(batch: Batch, outputs: Any, targets: Any) -> None:
     Raises:
         InputMismatchError: There are.
     """
-    if batch.criterion is not F.cross_entropy or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+    if batch.loss is not F.cross_entropy or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         return
     if targets.is_floating_point() or targets.ndim != outputs.ndim - 1 or targets.numel() == 0:
         return  # probabilities, or what cross-entropy itself complains of
