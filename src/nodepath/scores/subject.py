@@ -16,6 +16,7 @@ from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
 from nodepath.scores.batch import Batch
 from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of
+from nodepath.scores.twice import are_cut_off
 
 __all__ = ["BatchNormMode", "Subject", "batch_norm_mode", "usable"]
 
@@ -94,6 +95,8 @@ class Subject:
                 if not pairs:
                     return (None,) * len(leaves)
                 outputs, directions = zip(*pairs, strict=True)
+                if are_cut_off(outputs):
+                    raise RuntimeError("a function in it is marked as once differentiable")
                 return torch.autograd.grad(outputs, leaves, directions, allow_unused=True)
             except RuntimeError as error:
                 if _out_of_memory(error):
