@@ -1,7 +1,7 @@
 """`prune`: from a model to a mask set."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nodepath.errors import ArgumentError, BudgetError, BudgetWarning, MaskMismatchError
 from nodepath.masks import JSON, MaskSet, count_true
+from nodepath.methods import ranks
 from nodepath.methods.arguments import (
     Patterns,
     check_budget,
@@ -29,6 +30,7 @@ from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.reach import reach
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
+from nodepath.scores.check_batch import check_batch
 
 __all__ = ["prune"]
 
@@ -55,6 +57,10 @@ def prune(
 ) -> MaskSet:
     """Choose which weights to keep, before any training. The model is left as it was.
 
+    Where a process group of `torch.distributed` has several ranks, all of them have to call this: the score batch is
+    that of all ranks, in rank order (or one, if all hold the same), rank 0 chooses with its own model and arguments,
+    and all get the same masks.
+
     Args:
         model: Any module.
         x: Example input: a tensor, a tuple, or a dict of keyword arguments; the first axis is the batch. Only shapes
@@ -67,7 +73,8 @@ def prune(
         layer_counts: Instead of `sparsity`: parameter name -> number of weights to keep, for every included layer.
         scores: Instead of `method`: parameter name -> score of the weight's shape; the largest are kept.
         seed: Of all that the method draws. The global random state is neither read nor changed.
-        batch: (inputs, targets) or an iterable of such pairs, for methods that need data.
+        batch: (inputs, targets) or an iterable of such pairs, for methods that need data; one pair is run at a time, so
+            that a large batch in several fits in memory and gives the same mask but for near-ties.
         loss: (outputs, targets) -> mean over the samples; default cross-entropy.
         bn: BatchNorm while scoring: "eval-identity", "frozen", "train-batch" or "warmed-up"; None: the method's
             default.
@@ -93,6 +100,58 @@ def prune(
         NothingPrunableError, InputMismatchError, UnknownOperationError, TransformedWeightError: The model or `x`.
     """
     chosen, label = method_from(method, scores, options)
+
+    def read() -> Batch | None:
+        if not getattr(chosen, "needs_batch", False):
+            return None
+        if batch is None:
+            raise ArgumentError(
+                f"method '{label}' needs data: pass batch=(inputs, targets) (on the command line --data)"
+            )
+        return Batch.of(batch, loss)
+
+    def choose(read: Callable[[], Batch | None]) -> MaskSet:
+        return _chosen(
+            *(model, x, chosen, label, read),
+            sparsity=sparsity,
+            effective_sparsity=effective_sparsity,
+            layer_counts=layer_counts,
+            scores=scores,
+            seed=seed,
+            bn=bn,
+            scope=scope,
+            include=include,
+            exclude=exclude,
+            on_collapse=on_collapse,
+            resolution=resolution,
+        )
+
+    if not ranks.are_several():
+        return choose(read)
+    data = ranks.gathered(read)
+    return ranks.of_the_first(lambda: choose(lambda: data), model)
+
+
+def _chosen(
+    model: nn.Module,
+    x: ExampleInput,
+    chosen: Method,
+    label: str,
+    read: Callable[[], Batch | None],
+    *,
+    sparsity: float | None,
+    effective_sparsity: float | None,
+    layer_counts: Mapping[str, int] | None,
+    scores: Mapping[str, Tensor] | None,
+    seed: int,
+    bn: str | None,
+    scope: str | None,
+    include: Patterns,
+    exclude: Patterns,
+    on_collapse: str,
+    resolution: str,
+) -> MaskSet:
+    """See `prune`; `read` gives the score batch, if the method needs one."""
     check_budget(sparsity, effective_sparsity, layer_counts)
     network = Network(model, x, resolution)
     included = included_layers(network, listed(include), listed(exclude))
@@ -102,11 +161,10 @@ def prune(
     if scores is not None:
         check_scores(network, included, scores)
         check_finite({name: scores[name].float() for name in included}, "scores", "give finite numbers")
-    needs = getattr(chosen, "needs_batch", False)
-    if needs and batch is None:
-        raise ArgumentError(f"method '{label}' needs data: pass batch=(inputs, targets) (on the command line --data)")
+    data = read()
+    if data is not None:
+        check_batch(network, data)
     mode = batch_norm_mode(str(bn or getattr(chosen, "bn", "eval-identity")))
-    data = Batch.of(batch, loss) if needs else None
 
     def choose(keep: int) -> Choice:
         subject = Subject(network, seeded(seed), data, mode)
@@ -141,7 +199,7 @@ def prune(
         "seed": int(seed),
         "model": type(network.model).__name__,
         "protocol": {
-            "bn": mode if needs else None,
+            "bn": mode if data else None,
             "samples": data.samples if data else None,
             "batch": data.hash if data else None,
             "loss": getattr(data.loss, "__qualname__", type(data.loss).__name__) if data else None,

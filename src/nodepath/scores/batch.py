@@ -1,8 +1,9 @@
 """The data that a score is measured on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
-from nodepath.paths.nested import tensors_in
+from nodepath.paths.nested import replace_tensors, tensors_in
 
-__all__ = ["Batch", "Loss"]
+__all__ = ["Batch", "Loss", "rows"]
 
 Loss = Callable[[Any, Any], Tensor]
 """(outputs, targets) -> mean over the samples, a scalar."""
@@ -25,10 +26,42 @@ class Batch:
     Attributes:
         parts: One (inputs, targets) or several.
         loss: Mean over the samples of a part.
+        temperature: Outputs are divided by it before the loss sees them.
     """
 
     parts: tuple[tuple[Any, Any], ...]
     loss: Loss = F.cross_entropy
+    temperature: float = 1.0
+
+    def mean_loss(self, outputs: Any, targets: Any) -> Tensor:
+        """Mean loss over the samples of a part."""
+        if self.temperature != 1.0:
+            outputs = replace_tensors(outputs, lambda t: t / self.temperature if t.is_floating_point() else t)
+        return self.loss(outputs, targets)
+
+    def at_temperature(self, temperature: float) -> "Batch":
+        """The same with outputs divided by so much."""
+        return replace(self, temperature=temperature)
+
+    def of_parts(self, parts: Iterable[tuple[Any, Any]]) -> "Batch":
+        """The same with other data."""
+        return replace(self, parts=tuple(parts))
+
+    def in_steps(self, steps: int) -> tuple["Batch", ...]:
+        """One batch a step: the parts themselves if there are as many, else all samples in order, split evenly.
+
+        Raises:
+            ArgumentError: There are fewer samples than steps, or the parts cannot be joined.
+        """
+        if len(self.parts) == steps:
+            return tuple(self.of_parts([part]) for part in self.parts)
+        if self.samples < steps:
+            raise ArgumentError(
+                f"batch has {self.samples} samples, and one at least is needed for each of {steps} steps; pass more"
+            )
+        whole = self.parts[0] if len(self.parts) == 1 else _joined(self.parts)
+        borders = [self.samples * step // steps for step in range(steps + 1)]
+        return tuple(self.of_parts([rows(whole, first, last)]) for first, last in pairwise(borders))
 
     @classmethod
     def of(cls, batch: Any, loss: Loss | None = None) -> "Batch":
@@ -61,6 +94,32 @@ class Batch:
         for tensor in tensors_in(self.parts):
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+def rows(part: tuple[Any, Any], first: int, last: int) -> tuple[Any, Any]:
+    """Samples `first` .. `last - 1` of a part: of each tensor with an entry a sample on its first axis."""
+    samples = len(part[1])
+    cut: tuple[Any, Any] = replace_tensors(part, lambda t: t[first:last] if _has_rows(t, samples) else t)
+    return cut
+
+
+def _joined(parts: tuple[tuple[Any, Any], ...]) -> tuple[Any, Any]:
+    columns = list(zip(*(tensors_in(part) for part in parts), strict=True))
+    samples = [len(targets) for _, targets in parts]
+    following = iter(columns)
+
+    def join(first: Tensor) -> Tensor:
+        tensors = next(following)
+        if all(_has_rows(tensor, number) for tensor, number in zip(tensors, samples, strict=True)):
+            return torch.cat(tensors)
+        return first
+
+    whole: tuple[Any, Any] = replace_tensors(parts[0], join)
+    return whole
+
+
+def _has_rows(tensor: Tensor, samples: int) -> bool:
+    return tensor.ndim > 0 and len(tensor) == samples
 
 
 def _is_pair(value: Any) -> bool:

@@ -1,39 +1,36 @@
 """What is scored: a network, how to run it, data, and a source of randomness."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
 from nodepath.scores.batch import Batch
+from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of
+from nodepath.scores.twice import are_cut_off
 
-__all__ = ["BatchNormMode", "Subject", "batch_norm_mode"]
+__all__ = ["BatchNormMode", "Subject", "batch_norm_mode", "usable"]
 
-BatchNormMode = Literal["eval-identity", "frozen", "train-batch", "warmed-up"]
-_NORMS = nn.modules.batchnorm._BatchNorm
-
-
-def batch_norm_mode(name: str) -> BatchNormMode:
-    """Check the name of a BatchNorm mode.
-
-    Raises:
-        ArgumentError: An unknown one.
-    """
-    if name not in get_args(BatchNormMode):
-        raise ArgumentError(f"bn is '{name}'; choose one of {', '.join(get_args(BatchNormMode))}")
-    return name  # type: ignore[return-value]  # checked
+_IGNORED = -100
+"""The label that cross-entropy passes over."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """A user's model, to be run with other weights; the model itself is never touched.
+
+    A batch may come in several parts, so that a large one fits in memory: one part is run at a time, and what it gives
+    is weighed by its number of samples. The sum is that of the whole batch but for roundings, so masks are the same but
+    for near-ties. Where BatchNorm takes the statistics of what it sees, that would not be so, and parts are refused.
 
     Attributes:
         network: The model as a graph.
@@ -58,28 +55,123 @@ class Subject:
         Cost: one forward and one backward pass.
 
         Raises:
-            ArgumentError: There is no batch, or the loss is no differentiable scalar.
+            ArgumentError: There is no batch, or one in parts that BatchNorm would tell apart, or the loss is no
+                differentiable scalar.
             InputMismatchError: The model or the loss does not take the batch.
             NonFiniteError: The loss is NaN or infinite.
         """
-        if self.batch is None:
-            raise ArgumentError("this score needs data: pass batch=(inputs, targets)")
+
+        def of_part(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+            return torch.autograd.grad(loss, leaves, allow_unused=True)
+
+        return self._accumulated(weights, of_part)
+
+    @torch.inference_mode(mode=False)
+    def hessian_product(self, weights: Mapping[str, Tensor], vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Product of the Hessian of the mean loss over the batch, in the weights, with a vector.
+
+        By a backward pass through the backward pass; attention is computed by its plain formula, since fused kernels
+        cannot be differentiated twice.
+
+        Args:
+            weights: Parameter name -> weight to run with, detached.
+            vectors: The same names -> values of the weights' shapes, detached.
+
+        Cost: one forward pass, and about three backward passes.
+
+        Raises:
+            ArgumentError: See `slopes`; or something in the model cannot be differentiated twice.
+            InputMismatchError, NonFiniteError: See `slopes`.
+        """
+
+        def of_part(loss: Tensor, leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+            try:
+                slopes = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
+                pairs = [
+                    (slope, vectors[name])
+                    for name, slope in zip(weights, slopes, strict=True)
+                    if slope is not None and slope.requires_grad  # the others are constant
+                ]
+                if not pairs:
+                    return (None,) * len(leaves)
+                outputs, directions = zip(*pairs, strict=True)
+                if are_cut_off(outputs):
+                    raise RuntimeError("a function in it is marked as once differentiable")
+                return torch.autograd.grad(outputs, leaves, directions, allow_unused=True)
+            except RuntimeError as error:
+                if _out_of_memory(error):
+                    raise
+                raise ArgumentError(
+                    "the model or the loss cannot be differentiated twice, as this method does: "
+                    f"{' '.join(str(error).split())}; choose a method that takes slopes alone, such as 'snip'"
+                ) from error
+
+        with sdpa_kernel(SDPBackend.MATH):
+            return self._accumulated(weights, of_part)
+
+    def _accumulated(
+        self,
+        weights: Mapping[str, Tensor],
+        of_part: Callable[[Tensor, list[Tensor]], tuple[Tensor | None, ...]],
+    ) -> dict[str, Tensor]:
+        """Sum over the parts of what each gives for each weight, weighed by samples."""
+        batch = self.data
+        self.check_parts()
         leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
         totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-        for inputs, targets in self.batch.parts:
+        for inputs, targets in batch.parts:
             with torch.enable_grad():
-                loss = self._loss(leaves, *replace_tensors((inputs, targets), _usable))
-                slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-            for name, slope in zip(leaves, slopes, strict=True):
-                if slope is not None:
-                    totals[name] += slope * (len(targets) / self.batch.samples)
+                loss = self.loss_of(leaves, *replace_tensors((inputs, targets), usable))
+                found = of_part(loss, list(leaves.values()))
+            for name, value in zip(leaves, found, strict=True):
+                if value is not None:
+                    totals[name] += value.detach() * (len(targets) / batch.samples)
+            del loss, found  # and the graph with it, before the next part
         return totals
 
-    def _loss(self, weights: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
-        assert self.batch is not None  # looked at before
+    @property
+    def data(self) -> Batch:
+        """The batch.
+
+        Raises:
+            ArgumentError: There is none.
+        """
+        if self.batch is None:
+            raise ArgumentError("this score needs data: pass batch=(inputs, targets)")
+        return self.batch
+
+    def check_parts(self) -> None:
+        """Refuse parts that BatchNorm would tell apart.
+
+        Raises:
+            ArgumentError: There are several, and it takes statistics of each.
+        """
+        batch = self.data
+        if len(batch.parts) > 1 and self.bn in ("train-batch", "warmed-up") and norms_of(self.network.model):
+            raise ArgumentError(
+                f"batch comes in {len(batch.parts)} parts, and with bn='{self.bn}' BatchNorm would take statistics of "
+                "each part instead of the whole; pass one part, or bn='eval-identity' or 'frozen'"
+            )
+
+    def loss_of(self, weights: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
+        """Mean loss over the samples of one part, a finite scalar that can be differentiated.
+
+        Args:
+            weights: Parameter name -> weight to run with.
+            inputs: See `run`.
+            targets: What the loss takes.
+
+        Raises:
+            ArgumentError, InputMismatchError, NonFiniteError: See `slopes`.
+        """
+        batch = self.data
         try:
-            loss = self.batch.loss(self.run(weights, inputs), targets)
+            outputs = self.run(weights, inputs)
+            _check_labels(batch, outputs, targets)
+            loss = batch.mean_loss(outputs, targets)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            if isinstance(error, InputMismatchError) or _out_of_memory(error):
+                raise
             line = " ".join(str(error).split())
             raise InputMismatchError(
                 f"the model or the loss does not take the score batch: {type(error).__name__}: {line}; pass inputs as "
@@ -103,45 +195,79 @@ class Subject:
 
         Buffers that the forward pass writes into are copies.
         """
+        if self.bn == "warmed-up":
+            settled, weights = self.settled(weights, inputs)
+            return settled.run(weights, inputs)
+        replaced = self._replaced(weights)
+        with evaluating(self.network.model):
+            if self.bn == "train-batch":
+                for norm in norms_of(self.network.model).values():
+                    norm.training = True
+            return self._call(replaced, inputs)
+
+    def settled(self, weights: Mapping[str, Tensor], inputs: Any) -> tuple["Subject", dict[str, Tensor]]:
+        """Take the statistics of the inputs, if `bn` is "warmed-up", once and for all.
+
+        Returns:
+            Subject and weights to run with instead; among the weights are BatchNorm's statistics.
+        """
+        if self.bn != "warmed-up":
+            return self, dict(weights)
+        model = self.network.model
+        replaced = self._replaced(weights)
+        with evaluating(model):
+            norms = list(norms_of(model).values())
+            momenta = [norm.momentum for norm in norms]
+            try:
+                for norm in norms:
+                    norm.training, norm.momentum = True, 1.0
+                with torch.no_grad():
+                    self._call(replaced, inputs)
+            finally:
+                for norm, momentum in zip(norms, momenta, strict=True):
+                    norm.momentum = momentum
+        names = [f"{name}.{kind}" if name else kind for name in norms_of(model) for kind in _STATISTICS]
+        statistics = {name: replaced[name] for name in names if name in replaced}
+        return replace(self, bn="frozen"), {**statistics, **weights}
+
+    def _replaced(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         model = self.network.model
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        replaced: dict[str, Tensor] = {**buffers, **weights}
-        if self.bn == "eval-identity":
-            replaced |= _identity_statistics(model)
+        identity = identity_statistics(model) if self.bn == "eval-identity" else {}
+        return {**buffers, **weights, **identity}
+
+    def _call(self, replaced: dict[str, Tensor], inputs: Any) -> Any:
         kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
         args = () if kwargs else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        with evaluating(model):
-            if self.bn in ("train-batch", "warmed-up"):
-                norms = [module for module in model.modules() if isinstance(module, _NORMS)]
-                momenta = [norm.momentum for norm in norms]
-                for norm in norms:
-                    norm.training = True
-                if self.bn == "warmed-up":
-                    try:
-                        for norm in norms:
-                            norm.momentum = 1.0
-                        with torch.no_grad():
-                            functional_call(model, replaced, args, kwargs)
-                    finally:
-                        for norm, momentum in zip(norms, momenta, strict=True):
-                            norm.momentum = momentum
-                            norm.training = False
-            return functional_call(model, replaced, args, kwargs)
+        return functional_call(self.network.model, replaced, args, kwargs)
 
 
-def _usable(tensor: Tensor) -> Tensor:
+_STATISTICS = ("running_mean", "running_var")
+
+
+def usable(tensor: Tensor) -> Tensor:
     """Tensors made in inference mode cannot be differentiated through."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 
-def _identity_statistics(model: nn.Module) -> dict[str, Tensor]:
-    values: dict[str, Tensor] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, _NORMS):
-            prefix = f"{name}." if name else ""
-            if module.running_mean is not None and module.running_var is not None:
-                values[f"{prefix}running_mean"] = torch.zeros_like(module.running_mean)
-                values[f"{prefix}running_var"] = torch.ones_like(module.running_var)
-            if module.bias is not None:
-                values[f"{prefix}bias"] = torch.zeros_like(module.bias)
-    return values
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _check_labels(batch: Batch, outputs: Any, targets: Any) -> None:
+    """Labels that the model has no output for, before a GPU stumbles over them and is lost to the process.
+
+    Raises:
+        InputMismatchError: There are.
+    """
+    if batch.loss is not F.cross_entropy or not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return
+    if targets.is_floating_point() or targets.ndim != outputs.ndim - 1 or targets.numel() == 0:
+        return  # probabilities, or what cross-entropy itself complains of
+    classes = outputs.shape[1] if outputs.ndim > 1 else outputs.shape[0]
+    low, high = (int(value) for value in targets.where(targets != _IGNORED, 0).aminmax())
+    if low < 0 or high >= classes:
+        raise InputMismatchError(
+            f"the score batch has label {low if low < 0 else high}, and the model {classes} outputs, for labels 0 .. "
+            f"{classes - 1}; pass labels that it has outputs for, or a model with more of them"
+        )

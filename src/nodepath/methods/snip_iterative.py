@@ -1,0 +1,75 @@
+"""Iterative SNIP: prune a little by connection sensitivity, and look again."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nodepath.methods.by_slopes import by_slopes
+from nodepath.methods.iterate import on_schedule
+from nodepath.methods.problem import Choice, Problem
+from nodepath.methods.registry import METHODS
+from nodepath.reference import Reference
+from nodepath.scores.options import check_choice, check_whole
+
+__all__ = ["SnipIterative"]
+
+_HALF = 0.5
+
+
+@METHODS.register("snip-iterative")
+@dataclass(frozen=True, kw_only=True)
+class SnipIterative:
+    r"""Again and again prune the weights that the loss depends on least, and measure anew.
+
+    $$ s_j = \left| \theta_j m_j \, \partial L / \partial \theta_j (\theta \odot m) \right| $$
+
+    with m the mask of the step before, density $\rho^{i / T}$ after step i of T; what is pruned stays pruned. One step
+    is SNIP. BatchNorm by default `eval-identity`.
+
+    Args:
+        iterations: T.
+        schedule: "exponential"; or "snip-it": sparsity $\kappa - (\kappa - 0.5) \, 0.5^{i - 1}$ after step i < T,
+            $\kappa$ in the end. It begins with half of the weights; where less is to be pruned, the first step does it
+            all.
+
+    Cost: T forward and backward passes. Needs data: yes.
+
+    Variants: SNIP-it takes 5 steps and the last (`iterations=6`). The authors of FORCE call theirs Iterative SNIP, and
+    draw other batches in each step; here all steps see the same.
+
+    Reference:
+        de Jorge, Sanyal, Behl, Torr, Rogez, Dokania. Progressive skeletonization: trimming more fat from a network at
+        initialization. ICLR 2021. arXiv:2006.09081. Schedule "snip-it": Verdenius, Stol, Forré. Pruning via iterative
+        ranking of sensitivity statistics. 2020. arXiv:2006.00896.
+    """
+
+    needs_batch: ClassVar[bool] = True
+    reference: ClassVar[Reference] = Reference(
+        authors=(
+            "Pau de Jorge",
+            "Amartya Sanyal",
+            "Harkirat S. Behl",
+            "Philip H. S. Torr",
+            "Grégory Rogez",
+            "Puneet K. Dokania",
+        ),
+        title="Progressive Skeletonization: Trimming more fat from a network at initialization",
+        venue="International Conference on Learning Representations",
+        year=2021,
+        arxiv="2006.09081",
+    )
+
+    iterations: int = 60
+    schedule: str = "exponential"
+
+    def __post_init__(self) -> None:
+        check_whole("snip-iterative", "iterations", self.iterations, "60")
+        check_choice("schedule", self.schedule, ("exponential", "snip-it"))
+
+    def __call__(self, problem: Problem) -> Choice:
+        """See `Method`."""
+        return by_slopes(problem, self._left, self.iterations, revive=False)
+
+    def _left(self, keep: int, size: int, step: int) -> int:
+        if self.schedule == "exponential" or step == self.iterations:
+            return on_schedule(keep, size, step, self.iterations)
+        return max(keep, round(keep + (_HALF * size - keep) * _HALF ** (step - 1)))
