@@ -29,12 +29,13 @@ class Grasp:
 
     Args:
         temperature: T.
-        mode: "grasp"; or "abs", which keeps the largest $|s_j|$: Frankle et al. find it at least as good.
+        mode: "grasp"; or "abs", which keeps the largest $|s_j|$: Frankle et al. report that it works better.
 
     Cost: two forward passes and about four backward passes. Needs data: yes.
 
-    Variants: the authors' code scores batches of 10 images a class, split in halves, with their BatchNorm in training
-    mode; here `bn="train-batch"` takes the batch as one.
+    Variants: the authors' code takes the batch in two halves, with BatchNorm as the model is found (training mode), and
+    draws the weights of Linear layers anew; this scores the given weights, and `bn="train-batch"` takes the batch as
+    one.
 
     Reference:
         Wang, Zhang, Grosse. Picking winning tickets before training by preserving gradient flow. ICLR 2020.
