@@ -33,9 +33,10 @@ class SynFlowL2:
     $$ s_j = \theta_j^2 \, \partial R / \partial \theta_j^2 \quad (\text{theta2}) \qquad
        s_j = |\theta_j| \, \partial R / \partial \theta_j^2 \quad (\text{abs}) $$
 
-    The slopes of R in all $\theta_j^2$ add up to the trace of the path kernel. Density $\rho^{(e + 1) / T}$ after iteration e,
-    all layers in one ranking; pruned weights stay pruned. Weights that steer carry no paths: each layer keeps the share
-    of them that ERK would, at random. For a layer whose weights are all zero, normal ones are drawn, with a warning.
+    The slopes of R in all $\theta_j^2$ add up to the trace of the path kernel. Density $\rho^{(e + 1) / T}$ after
+    iteration e, all layers in one ranking; pruned weights stay pruned. Weights that steer carry no paths: each layer
+    keeps the share of them that ERK would, at random. For a layer whose weights are all zero, normal ones are drawn,
+    with a warning.
 
     Args:
         iterations: T.
