@@ -113,7 +113,7 @@ class NTKSAP:
 
 def mask_slopes(
     network: Network,
-    inputs: tuple[tuple[Any, ...], Mapping[str, Any]],
+    inputs: tuple[tuple[Any, ...], dict[str, Any]],
     copies: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     masks: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
@@ -131,6 +131,7 @@ def mask_slopes(
         InputMismatchError: The model does not run on the inputs.
         UnknownOperationError: The outputs do not depend on the weights in a way that can be differentiated.
     """
+    args, kwargs = inputs
     model, dtype = network.model, next(iter(copies[0].values())).dtype
     rest = {
         name: held.detach().to(dtype, copy=True) if held.is_floating_point() else held.detach().clone()
@@ -145,11 +146,11 @@ def mask_slopes(
         norms = [m for m in model.modules() if isinstance(m, _NORMS) and m.running_mean is not None]
         if norms:
             with torch.no_grad(), repeat(), _taking_statistics(norms):
-                functional_call(model, {**rest, **leaves[0]}, *inputs)
+                functional_call(model, {**rest, **leaves[0]}, args, kwargs)
         ends = []
         for copy in leaves:
             with repeat():  # whatever is random in the model is so in both alike
-                ends.append(_numbers(functional_call(model, {**rest, **copy}, *inputs)))
+                ends.append(_numbers(functional_call(model, {**rest, **copy}, args, kwargs)))
         distance = torch.stack([(one - other).square().sum() for one, other in zip(*ends, strict=True)]).sum()
     if not distance.requires_grad:
         raise UnknownOperationError(
@@ -193,7 +194,7 @@ def _numbers(outputs: Any) -> list[Tensor]:
 
 def _inputs(
     network: Network, rows: int, generator: torch.Generator, dtype: torch.dtype
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """A call with normal numbers for what the example holds; masks as they are, and whole numbers in another order."""
     example = network.example
     sources, indices = example.sources(), example.indices()
@@ -212,4 +213,4 @@ def _inputs(
             places = torch.randint(tensor.numel(), shape, generator=generator)
             swap[id(tensor)] = tensor.flatten()[places.to(tensor.device)]
     call = example.replace(swap)
-    return call.args, call.kwargs
+    return call.args, dict(call.kwargs)
