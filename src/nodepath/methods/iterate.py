@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from nodepath.methods.control_share import control_share
+from nodepath.methods.control_share import ControlShare, control_share
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import check_finite, keep_best, keep_best_by_layer
 
@@ -15,7 +15,7 @@ Rescore = Callable[[int, Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[st
 """(iteration, weights times masks, masks) -> scores."""
 
 
-def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
+def iterate(problem: Problem, rescore: Rescore, iterations: int, *, by_paths: bool = True) -> Choice:
     """Prune to density `rho**((e + 1) / iterations)` after iteration e.
 
     The intermediate counts are rounded, the last is exact. Where layers have counts of their own, each follows
@@ -27,13 +27,14 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int) -> Choice:
         problem: The task.
         rescore: Scores every weight anew; what must not come back gets -inf.
         iterations: How many steps.
+        by_paths: Scores are of paths, which know nothing of what steers; else all weights are ranked alike.
 
     Cost: as many scorings as iterations.
 
     Raises:
         NonFiniteError: A score is NaN, or infinite where the weight is kept.
     """
-    apart = control_share(problem)
+    apart = control_share(problem) if by_paths else ControlShare({}, {})
     masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
     for name, cells in apart.cells.items():
         masks[name] = ~cells | apart.kept[name]

@@ -46,6 +46,10 @@ class Semantics:
         """float64 for numbers (float32 on MPS, which has no other), float32 for reachability."""
         return torch.float32 if self.boolean or device.type == "mps" else torch.float64
 
+    def begin(self, ones: Tensor) -> Tensor:
+        """What an input of the network sends, given ones of the shape of its counts."""
+        return ones
+
     def join(self, left: Tensor, right: Tensor) -> Tensor:
         """What two branches carry on together."""
         return left + right

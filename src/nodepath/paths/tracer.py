@@ -122,6 +122,7 @@ class PathTracer(TorchFunctionMode):
         if self._row is not None:
             ones[: self._row] = 0
             ones[self._row + 1 :] = 0
+        ones = self.semantics.begin(ones)
         ones.requires_grad_(self._with_slopes)
         axes = {len(self.sources): tuple(range(ones.ndim))}
         self.sources.append(ones)
