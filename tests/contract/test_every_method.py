@@ -26,7 +26,7 @@ WITH_DATA = [name for name in NAMES if nodepath.methods.needs_batch(name)]
 WITHOUT_DATA = [name for name in NAMES if name not in WITH_DATA]
 DEFAULT_BN = {"prospr": "train-batch"}
 LOSSLESS = ("px",)
-"""They look at inputs alone."""
+"""They look at inputs alone, which here decide nothing (but in tests/methods/test_px.py)."""
 REFUSED = (("fisher", "train-batch"),)
 """Where a sample's loss would depend on the others."""
 DRAWING = (
@@ -291,12 +291,6 @@ class TestData:
         with pytest.raises(ArgumentError, match="batch="):
             pruned(name, kind, batch=None)
 
-    def test_decides_the_mask(self, name):
-        inputs, targets = batch("conv")
-        other = pruned(name, "conv", batch=(-inputs.flip(0), targets))
-        assert other.kept == pruned(name, "conv").kept
-        assert other != pruned(name, "conv")
-
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_with_a_value_that_is_not_finite_is_refused(self, name, value):
         inputs, targets = batch("conv")
@@ -329,3 +323,11 @@ def test_leaves_the_model_as_it_was_where_the_loss_fails(name):
         with pytest.raises(ArgumentError if (name, bn) in REFUSED else ZeroDivisionError):
             pruned(name, "conv", model, loss=failing, bn=bn)
     assert changes(before, footprint(model)) == []
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_DATA if name not in LOSSLESS])
+def test_data_decide_the_mask(name):
+    inputs, targets = batch("conv")
+    other = pruned(name, "conv", batch=(-inputs.flip(0), targets))
+    assert other.kept == pruned(name, "conv").kept
+    assert other != pruned(name, "conv")

@@ -97,6 +97,19 @@ def test_prunes_the_least_again_and_again():
     assert found == nodepath.MaskSet(masks)
 
 
+def test_data_decide():
+    """Through the outputs alone, which differ once some of their paths are pruned."""
+    model, targets = mlp(), torch.arange(6) % 2
+    found = []
+    for unit in range(SIZES[0]):
+        inputs = torch.zeros(6, SIZES[0], dtype=torch.float64)
+        inputs[:, unit] = 10.0
+        found.append(
+            nodepath.prune(model, inputs[:1], "px", sparsity=0.6, batch=(inputs, targets), on_collapse="keep-one")
+        )
+    assert len({masks.hash for masks in found}) > 1
+
+
 class Convolutional(nn.Module):
     """In-place and functional activations, a norm, a pool and a residual add."""
 
