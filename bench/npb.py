@@ -12,7 +12,7 @@ import nodepath
 from bench.memory import peak_bytes
 from bench.scale import SIZES, filled
 from bench.timing import Comparison
-from nodepath.methods import npb_walk
+from nodepath.methods.optimum import walk
 
 MODELS = {"resnet20": 10, "vgg19": 100, "resnet18-tiny": 200}
 """The papers' networks and their classes."""
@@ -62,9 +62,9 @@ def pruned(
 
 def timed(action: Callable[[], object]) -> tuple[float, float]:
     """Seconds of a call, and those that it spends in solving layers: medians, after a call to warm up."""
-    solve, spent = npb_walk.solve, [0.0]
+    solve, spent = walk.solve, [0.0]
 
-    def watched(problem: npb_walk.LayerProblem) -> Tensor:
+    def watched(problem: walk.LayerProblem) -> Tensor:
         began = time.perf_counter()
         kept = solve(problem)
         spent[0] += time.perf_counter() - began
@@ -72,7 +72,7 @@ def timed(action: Callable[[], object]) -> tuple[float, float]:
 
     action()
     seconds, solving = [], []
-    npb_walk.solve = watched
+    walk.solve = watched
     try:
         for _ in range(REPEATS):
             spent[0], began = 0.0, time.perf_counter()
@@ -80,7 +80,7 @@ def timed(action: Callable[[], object]) -> tuple[float, float]:
             seconds.append(time.perf_counter() - began)
             solving.append(spent[0])
     finally:
-        npb_walk.solve = solve
+        walk.solve = solve
     return median(seconds), median(solving)
 
 

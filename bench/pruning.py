@@ -11,7 +11,7 @@ import nodepath
 from bench.timing import Comparison, compare
 from nodepath.errors import CollapseWarning
 from nodepath.methods.arguments import kept_count, seeded
-from nodepath.methods.by_flow import walked
+from nodepath.methods.flow.by_flow import walked
 from nodepath.methods.problem import Problem
 from nodepath.paths import Network
 from nodepath.scores import Subject

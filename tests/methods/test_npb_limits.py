@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import nodepath
 from nodepath.errors import ArgumentError, BudgetError, BudgetWarning, CollapseError, NonFiniteError
-from nodepath.methods.npb_budget import none_empty
+from nodepath.methods.optimum.budget import none_empty
 
 X = torch.zeros(1, 3, 32, 32)
 RESNET20 = 270_896

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import nodepath
 from nodepath.errors import ArgumentError
 from nodepath.methods import create, needs_batch
-from nodepath.methods.npb_presets import PRESETS, caps_by_layer
+from nodepath.methods.optimum.presets import PRESETS, caps_by_layer
 from nodepath.paths import Network
 from nodepath.scores.snip import Snip
 

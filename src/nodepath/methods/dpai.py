@@ -15,7 +15,7 @@ from nodepath.errors import ArgumentError
 from nodepath.methods.control_share import ControlShare, control_share
 from nodepath.methods.dpai_objective import Objective
 from nodepath.methods.dpai_slopes import slopes_of
-from nodepath.methods.npb_budget import none_empty
+from nodepath.methods.optimum.budget import none_empty
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.selection import check_finite, top

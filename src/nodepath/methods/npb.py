@@ -11,10 +11,10 @@ from torch import Tensor
 
 from nodepath.budgets import BUDGETS
 from nodepath.errors import ArgumentError
-from nodepath.methods.npb_budget import none_empty
-from nodepath.methods.npb_cells import DRAWS
-from nodepath.methods.npb_presets import PRESETS, Preset
-from nodepath.methods.npb_walk import Walk
+from nodepath.methods.optimum.budget import none_empty
+from nodepath.methods.optimum.cells import DRAWS
+from nodepath.methods.optimum.presets import PRESETS, Preset
+from nodepath.methods.optimum.walk import Walk
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend

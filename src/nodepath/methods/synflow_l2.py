@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
-from nodepath.methods.by_flow import by_flow
+from nodepath.methods.flow.by_flow import by_flow
 from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS

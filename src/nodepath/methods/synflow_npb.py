@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nodepath.errors import ArgumentError
-from nodepath.methods.by_flow import by_flow
+from nodepath.methods.flow.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 import nodepath
 from nodepath.errors import CollapseWarning
-from nodepath.methods.by_flow import by_flow, walked
+from nodepath.methods.flow.by_flow import by_flow, walked
+from nodepath.methods.flow.thinning import Thinning
+from nodepath.methods.flow.threshold import Lowest, Pieces
 from nodepath.methods.iterate import on_schedule
 from nodepath.methods.problem import Choice, Problem
-from nodepath.methods.thinning import Thinning
-from nodepath.methods.threshold import Lowest, Pieces
 from nodepath.paths import Network
 from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record
@@ -56,7 +56,7 @@ def overlap(one: Choice, other: Choice) -> float:
 @pytest.fixture(params=[0, 1 << 20], ids=["float32", "float64"], autouse=True)
 def shares_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a large network, and of a small one."""
-    monkeypatch.setattr("nodepath.methods.by_flow._SMALL", request.param)
+    monkeypatch.setattr("nodepath.methods.flow.by_flow._SMALL", request.param)
 
 
 @pytest.mark.parametrize("resolution", ["pixel", "channel"])

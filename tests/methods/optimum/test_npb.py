@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 import nodepath
 from nodepath.errors import BudgetWarning
-from nodepath.methods.npb_layer import LayerProblem, objective
+from nodepath.methods.optimum.layer import LayerProblem, objective
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nodepath.methods.npb_arrival import arrived
+from nodepath.methods.optimum.arrival import arrived
 from nodepath.paths.geometry import Geometry
 from nodepath.paths.site import Site
 

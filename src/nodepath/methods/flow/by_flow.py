@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from nodepath.masks import count_true
+from nodepath.methods.flow.thinning import Contest, Thinning
 from nodepath.methods.iterate import iterate, on_schedule
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import keep_best, keep_best_by_layer
-from nodepath.methods.thinning import Contest, Thinning
 from nodepath.paths.conversion import scratch
 from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nodepath.methods.npb_layer import LayerProblem, evenly
+from nodepath.methods.optimum.layer import LayerProblem, evenly
 
 __all__ = ["Kernels", "lay_out"]
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from nodepath.methods.npb_cells import Best, Drawn, by_paths, chosen_cells
-from nodepath.methods.npb_layout import Kernels
+from nodepath.methods.optimum.cells import Best, Drawn, by_paths, chosen_cells
+from nodepath.methods.optimum.layout import Kernels
 
 N = 20_000
 

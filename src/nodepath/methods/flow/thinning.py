@@ -11,9 +11,9 @@ from torch import Tensor
 
 from nodepath.errors import NonFiniteError
 from nodepath.masks import count_true
-from nodepath.methods.lasting import Lasting
+from nodepath.methods.flow.lasting import Lasting
+from nodepath.methods.flow.threshold import Lowest, Pieces
 from nodepath.methods.problem import Problem
-from nodepath.methods.threshold import Lowest, Pieces
 from nodepath.paths.replay.edges import Edges
 from nodepath.paths.replay.steps import Course
 from nodepath.paths.replay.sweep import Sweep

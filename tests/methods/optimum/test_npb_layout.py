@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_npb_layer import laid_out, problems
 
-from nodepath.methods.npb_layer import LayerProblem, solve
-from nodepath.methods.npb_layout import lay_out
+from nodepath.methods.optimum.layer import LayerProblem, solve
+from nodepath.methods.optimum.layout import lay_out
 
 
 def equal_inputs(inputs: int, outputs: int, keep: int, alpha: float = 0.5, groups: int = 1) -> LayerProblem:

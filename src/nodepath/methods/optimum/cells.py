@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nodepath.methods.npb_layout import Kernels
+from nodepath.methods.optimum.layout import Kernels
 
 __all__ = ["DRAWS", "Best", "Drawn", "Pick", "by_paths", "chosen_cells"]
 

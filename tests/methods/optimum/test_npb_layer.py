@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor
 
-from nodepath.methods.npb_layer import LayerProblem, evenly, objective, solve
-from nodepath.methods.npb_layout import lay_out
+from nodepath.methods.optimum.layer import LayerProblem, evenly, objective, solve
+from nodepath.methods.optimum.layout import lay_out
 
 
 @st.composite

@@ -7,11 +7,11 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
-from nodepath.methods.npb_arrival import Arrived, arrived
-from nodepath.methods.npb_cells import Best, Drawn, Pick, by_paths, chosen_cells
-from nodepath.methods.npb_layer import LayerProblem, solve
-from nodepath.methods.npb_layout import Kernels, lay_out
-from nodepath.methods.npb_presets import Preset, caps_by_layer
+from nodepath.methods.optimum.arrival import Arrived, arrived
+from nodepath.methods.optimum.cells import Best, Drawn, Pick, by_paths, chosen_cells
+from nodepath.methods.optimum.layer import LayerProblem, solve
+from nodepath.methods.optimum.layout import Kernels, lay_out
+from nodepath.methods.optimum.presets import Preset, caps_by_layer
 from nodepath.methods.problem import Problem
 from nodepath.paths.layer import Layer
 from nodepath.paths.site import Part, Site, dense

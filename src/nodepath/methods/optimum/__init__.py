@@ -1,0 +1,1 @@
+"""The exact optimum of nodes against paths, layer by layer: what `npb` is made of."""
