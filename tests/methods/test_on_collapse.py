@@ -56,8 +56,9 @@ class TestChain:
             nodepath.prune(chain(), X, method="random", layer_counts={"0.weight": 9, "2.weight": 0, "4.weight": 9})
 
     def test_with_an_emptied_layer_is_a_warning_where_asked_and_recorded(self):
-        with pytest.warns(CollapseWarning, match=r"'2\.weight' keeps 0 of 30"):
+        with pytest.warns(CollapseWarning, match=r"'2\.weight' keeps 0 of 30") as caught:
             masks = empties_the_middle("warn")
+        assert caught[0].filename == __file__  # where prune was called
         assert not masks["2.weight"].any()
         assert masks.kept == 38
         assert masks.metadata["collapse"] == {"emptied": ["2.weight"], "no_path": True}

@@ -52,7 +52,7 @@ def settle_collapse(
     message = _message(network, found, label)
     if (policy == "error" and not found.harmless) or (policy == "keep-one" and found.no_path):
         raise CollapseError(message)
-    warnings.warn(message, CollapseWarning, stacklevel=3)
+    warnings.warn(message, CollapseWarning, stacklevel=5)  # where `prune` is called
     return masks, found
 
 
