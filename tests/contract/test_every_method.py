@@ -219,12 +219,12 @@ def threads() -> Iterator[None]:
 def test_number_of_threads_does_not_change_a_mask_that_needs_no_data(name):
     """On a network large enough that torch does share its work out."""
     model, x = nodepath.models.create("resnet20", num_classes=10, seed=0), torch.zeros(1, 3, 32, 32)
-    masks = []
+    masks, options = [], {option: min(number, 3) for option, number in brief(name).items()}
     for number in (1, 2):
         torch.set_num_threads(number)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CollapseWarning)
-            masks.append(nodepath.prune(model, x, method=name, sparsity=0.9, on_collapse="warn", **brief(name)).hash)
+            masks.append(nodepath.prune(model, x, method=name, sparsity=0.9, on_collapse="warn", **options).hash)
     assert len(set(masks)) == 1
 
 

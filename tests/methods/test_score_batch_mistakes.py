@@ -42,6 +42,25 @@ def refused(model: nn.Module, name: str, batch: Any, error: type[Exception], mes
     assert model.training
 
 
+WITH_A_LOSS = [name for name in NAMES if name != "px"]
+
+
+@pytest.mark.parametrize("name", WITH_A_LOSS)
+@pytest.mark.parametrize("label", [4, 1000, -1])
+def test_a_label_out_of_range_is_refused_with_the_range(model, name, label):
+    inputs, targets = data()
+    targets[1] = label
+    refused(model, name, (inputs, targets), InputMismatchError, rf"label {label}, .* 4 outputs, for labels 0 .. 3")
+
+
+@pytest.mark.parametrize("name", WITH_A_LOSS)
+def test_a_loss_that_is_no_number_is_refused(model, name):
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs.sum() * torch.nan
+
+    refused(model, name, data(), NonFiniteError, "nan", loss=loss)
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestBatch:
     @pytest.mark.parametrize("place", [0, 1])
@@ -49,18 +68,6 @@ class TestBatch:
         batch = list(data())
         batch[place] = batch[place].to("meta")
         refused(model, name, tuple(batch), InputMismatchError, r"device 'meta', and the model is on 'cpu'; move one")
-
-    @pytest.mark.parametrize("label", [4, 1000, -1])
-    def test_with_a_label_out_of_range_is_refused_with_the_range(self, model, name, label):
-        inputs, targets = data()
-        targets[1] = label
-        refused(model, name, (inputs, targets), InputMismatchError, rf"label {label}, .* 4 outputs, for labels 0 .. 3")
-
-    def test_whose_loss_is_no_number_is_refused(self, model, name):
-        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            return outputs.sum() * torch.nan
-
-        refused(model, name, data(), NonFiniteError, "nan", loss=loss)
 
     @pytest.mark.parametrize("bn", ["train-batch", "warmed-up"])
     def test_in_parts_is_refused_where_batchnorm_would_tell_them_apart(self, model, name, bn):

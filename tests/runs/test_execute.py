@@ -272,7 +272,7 @@ def test_a_spec_written_under_other_defaults_is_noticed(few, tmp_path, end):
     ("changes", "error", "message"),
     [
         ({"model": "lenet6"}, UnknownNameError, "'lenet5'"),
-        ({"method": "erg"}, UnknownNameError, "'erk'"),
+        ({"method": "sinp"}, UnknownNameError, "'snip'"),
         ({"data": "no/such/folder"}, DataError, "no/such/folder"),
         ({"num_classes": 5}, ArgumentError, "num_classes=5 .* 10 classes"),
         ({"options": {"nonsense": 1}}, ArgumentError, "nonsense"),

@@ -58,7 +58,7 @@ def compare(
         label_column=label_column,
     )
     if skipped:
-        note(f"nodepath: skipped {', '.join(skipped)}: needs data; pass --data D")
+        note(f"nodepath: skipped, for want of data: {', '.join(skipped)}; pass --data D")
     results: list[dict[str, Any]] = []
     with progress("pruning", len(chosen) * len(levels)) as step:
         for method in chosen:
