@@ -17,7 +17,7 @@ x = torch.zeros(1, 1, 32, 32)
 digits = nodepath.data.load("digits")
 images, labels, _ = nodepath.data.score_batch(digits.train, per_class=10, seed=0)
 
-print(f"{'':12} {'nodes':>6} {'log10 paths':>12}   shuffled: {'nodes':>6} {'log10 paths':>12}")
+print(f"{'':14} {'nodes':>6} {'log10 paths':>12}   shuffled: {'nodes':>6} {'log10 paths':>12}")
 for method in nodepath.methods.names():
     batch = (images / 255, labels) if nodepath.methods.needs_batch(method) else None
     options = OPTIONS.get(method, {})
@@ -27,5 +27,5 @@ for method in nodepath.methods.names():
     own = nodepath.measure(model, x, masks)
     shuffled = nodepath.measure(model, x, nodepath.controls.shuffle(masks, seed=0))
     print(
-        f"{method:12} {own.nodes:6} {own.log10_paths:12.2f}             {shuffled.nodes:6} {shuffled.log10_paths:12.2f}"
+        f"{method:14} {own.nodes:6} {own.log10_paths:12.2f}             {shuffled.nodes:6} {shuffled.log10_paths:12.2f}"
     )
