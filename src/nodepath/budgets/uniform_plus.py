@@ -8,6 +8,7 @@ from typing import ClassVar
 from nodepath.budgets.ends import first_convolution, last_linear
 from nodepath.budgets.fixed import around, fitting
 from nodepath.budgets.registry import BUDGETS
+from nodepath.budgets.uniform import Uniform
 from nodepath.paths.layer import Layer
 from nodepath.reference import Reference
 
@@ -32,13 +33,7 @@ class UniformPlus:
         Gale, Elsen, Hooker. The state of sparsity in deep neural networks. arXiv:1902.09574.
     """
 
-    reference: ClassVar[Reference] = Reference(
-        authors=("Trevor Gale", "Erich Elsen", "Sara Hooker"),
-        title="The State of Sparsity in Deep Neural Networks",
-        venue="",
-        year=2019,
-        arxiv="1902.09574",
-    )
+    reference: ClassVar[Reference] = Uniform.reference  # the same paper
 
     def __call__(self, layers: Sequence[Layer], keep: int) -> dict[str, int]:
         """See `Budget`.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nodepath.methods.by_slopes import by_slopes
+from nodepath.methods.force import Force
 from nodepath.methods.iterate import on_schedule
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
@@ -43,20 +44,7 @@ class SnipIterative:
     """
 
     needs_batch: ClassVar[bool] = True
-    reference: ClassVar[Reference] = Reference(
-        authors=(
-            "Pau de Jorge",
-            "Amartya Sanyal",
-            "Harkirat S. Behl",
-            "Philip H. S. Torr",
-            "Grégory Rogez",
-            "Puneet K. Dokania",
-        ),
-        title="Progressive Skeletonization: Trimming more fat from a network at initialization",
-        venue="International Conference on Learning Representations",
-        year=2021,
-        arxiv="2006.09081",
-    )
+    reference: ClassVar[Reference] = Force.reference  # the same paper
 
     iterations: int = 60
     schedule: str = "exponential"
