@@ -38,6 +38,7 @@ def test_own_training_loop_learns_and_keeps_its_zeros(tmp_path):
     assert "exactly zero in all 3 layers" in out
 
 
+@pytest.mark.slow
 def test_compare_methods_has_a_line_for_every_method(tmp_path):
     out = output_of(ROOT / "examples" / "compare_methods.py", tmp_path)
     rows = {line.split()[0]: [float(word) for word in line.split()[1:]] for line in out.splitlines()[1:]}

@@ -203,6 +203,7 @@ def counted(tmp_path, *models: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_the_table_of_resolutions_is_what_its_command_prints_for_resnet20(tmp_path):
     rows = counted(tmp_path, "resnet20")
     assert len(rows) == 7

@@ -12,6 +12,9 @@ from nodepath.train import Recipe
 DATA = {"grey28": ((1, 28, 28), 3), "colour32": ((3, 32, 32), 4), "colour64": ((3, 64, 64), 5)}
 
 
+SMALL = ("convnet4", "lenet5", "mlp-6x100", "resnet20")
+
+
 def made(name: str) -> Dataset:
     """Random images: 4 of each class to train, one to test."""
     shape, classes = DATA[name]
@@ -26,7 +29,9 @@ def made(name: str) -> Dataset:
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize(
+    "model", [n if n in SMALL else pytest.param(n, marks=pytest.mark.slow) for n in models.names()]
+)
 @pytest.mark.filterwarnings("ignore::nodepath.errors.ScoreBatchWarning", "ignore::nodepath.errors.CollapseWarning")
 def test_a_network_takes_channels_and_classes_from_the_data_and_its_own_size(model, data, tmp_path):
     (channels, *_), classes = DATA[data]
