@@ -233,4 +233,6 @@ def test_no_walk_goes_where_nothing_leads_on():
             nn.functional.linear(x, self.fixed)  # of no use
             return self.head(x)
 
-    assert {len(path) for path in paths_of(walker_of(Aside(), torch.zeros(1, 2)), 1000)} == {2}
+    for path in paths_of(walker_of(Aside(), torch.zeros(1, 2)), 1000):
+        assert len(path) == 2
+        assert min(path) >= 0  # of the two layers, not of what is fixed
