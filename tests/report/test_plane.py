@@ -54,6 +54,15 @@ def test_the_figure_has_a_mark_for_each_method_and_sparsity():
     assert names == ["method", *METHODS, "sparsity", "90 %", "97 %", "99 %"]
 
 
+@pytest.mark.parametrize("number", [3, 28, 60])
+def test_the_panel_stays_large_beside_the_names_of_many_methods(number):
+    rows = rows_from_results([{**result("erk", 0.9, 0), "method": f"method-{each}"} for each in range(number)])
+    figure = plane_figure(rows)
+    figure.canvas.draw()
+    box = figure.axes[0].get_window_extent()
+    assert min(box.width, box.height) > 2.6 * figure.dpi
+
+
 def test_each_data_set_has_its_own_panel():
     figure = plane_figure(rows_from_results([result("erk", 0.9, 0), result("erk", 0.9, 0, data="cifar10")]))
     assert [axes.get_title() for axes in figure.axes] == ["lenet5 on cifar10", "lenet5 on digits"]

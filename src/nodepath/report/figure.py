@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plane_figure", "save_figure"]
 
+_ROWS = 18
+"""So many entries of a legend fit beside a panel."""
+
 
 def plane_figure(rows: Sequence[Row]) -> "Figure":
     """Node ratio against path ratio, a panel for each model and data set, a mark for each method and sparsity.
@@ -32,7 +35,8 @@ def plane_figure(rows: Sequence[Row]) -> "Figure":
     from matplotlib.figure import Figure
 
     parts = sections(rows)
-    figure = Figure(figsize=(5.2 * len(parts), 4.2), layout="constrained")
+    beside = max(_columns(len(part.methods) + len(part.sparsities)) for part in parts)
+    figure = Figure(figsize=((4.0 + 1.2 * beside) * len(parts), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     for index, part in enumerate(parts):
         axes = figure.add_subplot(1, len(parts), index + 1)
@@ -97,7 +101,13 @@ def _legend(axes: "Axes", colour: dict[str, str], marker: dict[str, str], size: 
             for level, area in size.items()
         ),
     ]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
+    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "ncols": _columns(len(handles) - 2)}
+    axes.legend(handles=handles, fontsize=8, frameon=False, **place)
+
+
+def _columns(entries: int) -> int:
+    """Of a legend that is no higher than its panel."""
+    return -(-entries // _ROWS)
 
 
 def _label_collapsed(axes: "Axes", section: Section) -> None:
