@@ -11,6 +11,7 @@ import nodepath
 from nodepath.errors import ArgumentError
 from nodepath.methods import Method, Problem, create
 from nodepath.methods.arguments import seeded
+from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.paths import Network
 from nodepath.scores import Batch, Subject
 
@@ -140,14 +141,37 @@ def test_what_is_excluded_stays_dense_while_slopes_are_taken(model, batch, name)
     assert masks.kept == round(0.1 * 540)
 
 
-def test_who_lasts_longer_in_iterative_snip_ranks_higher(model, batch):
-    """Which decides what an emptied layer gets back."""
+def test_in_iterative_snip_the_kept_rank_above_the_pruned(model, batch):
+    """Which decides who pays for what an emptied layer gets back."""
+    ranking = flat(create("snip-iterative", iterations=5)(problem_of(model, batch)).scores, model)
+    *_, mask = by_hand(model, batch, exponential(problem_of(model, batch).size, 50, 5), revive=False)
+    assert ranking[mask].min() > ranking[~mask].max()
+
+
+def test_an_emptied_layer_ranks_as_in_the_step_that_emptied_it(model, batch):
+    """So that it gets back the best of those that lasted longest, whatever scores said before or say later."""
+    problem, seen = problem_of(model, batch), []
+    generator = torch.Generator().manual_seed(0)
+
+    def rescore(step, weights, masks):
+        scores = {name: torch.rand(weight.shape, generator=generator) for name, weight in weights.items()}
+        scores["5.weight"] -= step  # at first like the others, then the least of all
+        seen.append((masks, without_pruned(scores, masks)))
+        return seen[-1][1]
+
+    choice = iterate(problem, rescore, 5)
+    assert not choice.masks["5.weight"].any()
+    left, scores = [(masks["5.weight"], scores["5.weight"]) for masks, scores in seen if masks["5.weight"].any()][-1]
+    assert 0 < int(left.sum()) < left.numel()
+    assert torch.equal(choice.scores["5.weight"], scores)
+    assert not torch.equal(choice.scores["0.weight"], seen[0][1]["0.weight"])
+    assert torch.equal(choice.scores["0.weight"], seen[-1][1]["0.weight"])
+
+
+def problem_of(model, batch) -> Problem:
     network = Network(model, X)
     subject = Subject(network, seeded(0), Batch.of(batch))
-    problem = Problem(network, subject, network.weights(), tuple(network.layers), 50)
-    ranking = flat(create("snip-iterative", iterations=5)(problem).scores, model)
-    for mask in by_hand(model, batch, exponential(problem.size, 50, 5), revive=False):
-        assert ranking[mask].min() > ranking[~mask].max()
+    return Problem(network, subject, network.weights(), tuple(network.layers), 50)
 
 
 @pytest.mark.parametrize("name", ["force", "snip-iterative"])

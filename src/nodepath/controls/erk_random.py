@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from nodepath.budgets import Erk
-from nodepath.errors import MaskMismatchError
 from nodepath.masks import MaskSet, count_true
 from nodepath.methods.arguments import seeded
 from nodepath.methods.budgeted import RandomCells
 from nodepath.methods.problem import Problem
 from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
-from nodepath.registry import nearest
+from nodepath.paths.measure import check
 from nodepath.scores import Subject
 
 __all__ = ["erk_random"]
@@ -45,15 +44,7 @@ def erk_random(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], s
     """
     generator = seeded(seed)
     network = Network(model, x)
-    for name, mask in masks.items():
-        if name not in network.layers:
-            raise MaskMismatchError(
-                f"mask of '{name}', which is no prunable weight of this model; {nearest(name, network.layers)}"
-            )
-        if tuple(mask.shape) != network.layers[name].shape:
-            raise MaskMismatchError(
-                f"mask of '{name}' has shape {tuple(mask.shape)}, the weight {network.layers[name].shape}"
-            )
+    check(network, masks)
     included = tuple(name for name in network.layers if name in masks)
     keep = sum(map(count_true, masks.values()))
     problem = Problem(network, Subject(network, generator), network.weights(), included, keep)

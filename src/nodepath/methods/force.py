@@ -1,10 +1,12 @@
 """FORCE: keep what would matter once the rest is gone, and let it come back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nodepath.methods.by_slopes import by_slopes
-from nodepath.methods.iterate import on_schedule
+from torch import Tensor
+
+from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.reference import Reference
@@ -59,7 +61,9 @@ class Force:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        return by_slopes(problem, self._left, self.iterations, revive=True)
 
-    def _left(self, keep: int, size: int, step: int) -> int:
-        return on_schedule(keep, size, step, self.iterations)
+        def rescore(_: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            slopes = problem.subject.slopes(weights)
+            return {name: (problem.weights[name] * slopes[name]).abs() for name in masks}
+
+        return iterate(problem, rescore, self.iterations, by_paths=False)

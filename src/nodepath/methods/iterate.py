@@ -9,13 +9,26 @@ from nodepath.methods.control_share import ControlShare, control_share
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import check_finite, keep_best, keep_best_by_layer
 
-__all__ = ["Rescore", "iterate", "on_schedule"]
+__all__ = ["Rescore", "Schedule", "iterate", "on_schedule", "without_pruned"]
 
 Rescore = Callable[[int, Mapping[str, Tensor], Mapping[str, Tensor]], Mapping[str, Tensor]]
 """(iteration, weights times masks, masks) -> scores."""
 
+Schedule = Callable[[int, int, int, int], int]
+"""(number to keep in the end, number of weights, step from 1, number of steps) -> number to keep after the step."""
 
-def iterate(problem: Problem, rescore: Rescore, iterations: int, *, by_paths: bool = True) -> Choice:
+
+def on_schedule(keep: int, size: int, step: int, iterations: int) -> int:
+    """How many of `size` weights are left after a step, from 1, on the exponential way to `keep`."""
+    if step == iterations or keep == 0:
+        return keep
+    fraction: float = (keep / size) ** (step / iterations)
+    return round(size * fraction)
+
+
+def iterate(
+    problem: Problem, rescore: Rescore, iterations: int, *, by_paths: bool = True, schedule: Schedule = on_schedule
+) -> Choice:
     """Prune to density `rho**((e + 1) / iterations)` after iteration e.
 
     The intermediate counts are rounded, the last is exact. Where layers have counts of their own, each follows
@@ -28,6 +41,7 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int, *, by_paths: bo
         rescore: Scores every weight anew; what must not come back gets -inf.
         iterations: How many steps.
         by_paths: Scores are of paths, which know nothing of what steers; else all weights are ranked alike.
+        schedule: How many weights are left after each step.
 
     Cost: as many scorings as iterations.
 
@@ -54,10 +68,10 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int, *, by_paths: bo
         for name, score in scores.items():
             check_finite({name: score.where(score != -torch.inf, 0.0)}, "scores")
         if counts is None:
-            kept = keep_best(scores, on_schedule(keep, size, step, iterations))
+            kept = keep_best(scores, schedule(keep, size, step, iterations))
         else:
             left = {name: counts[name] - apart.number_kept(name) for name in sizes}
-            now = {name: on_schedule(left[name], size, step, iterations) for name, size in sizes.items()}
+            now = {name: schedule(left[name], size, step, iterations) for name, size in sizes.items()}
             kept = keep_best_by_layer(scores, now)
         for name, cells in apart.kept.items():
             kept[name] = kept[name] | cells
@@ -70,9 +84,9 @@ def iterate(problem: Problem, rescore: Rescore, iterations: int, *, by_paths: bo
     return Choice(masks, {**scores, **last})
 
 
-def on_schedule(keep: int, size: int, step: int, iterations: int) -> int:
-    """How many of `size` weights are left after a step, from 1, on the exponential way to `keep`."""
-    if step == iterations or keep == 0:
-        return keep
-    fraction: float = (keep / size) ** (step / iterations)
-    return round(size * fraction)
+def without_pruned(scores: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scores of the kept weights; -inf for the others, which so stay pruned."""
+    left = dict(scores)
+    for name, mask in masks.items():  # in turn: all at once, they would be there twice
+        left[name] = left[name].masked_fill(~mask, -torch.inf)
+    return left

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nodepath.errors import ArgumentError, UnknownOperationError
-from nodepath.methods.iterate import iterate
+from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
@@ -106,7 +106,7 @@ class NTKSAP:
                 second = {name: weight + self.epsilon * draw(weight.shape) for name, weight in first.items()}
                 for name, slope in mask_slopes(network, inputs, (first, second), masks).items():
                     scores[name] += slope
-            return {name: scores[name].abs().masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
+            return without_pruned({name: score.abs() for name, score in scores.items()}, masks)
 
         return iterate(problem, rescore, self.iterations, by_paths=False)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nodepath.errors import ArgumentError, NonFiniteError
-from nodepath.methods.iterate import iterate
+from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
@@ -86,10 +86,7 @@ class PathExclusion:
                 raise NonFiniteError(
                     "the sum of squared inputs over all paths leaves the range of float64; choose 'synflow-l2'"
                 )
-            scores = weighed_flow(network, weights, [end / (largest or 1.0) for end in ends])
-            for name, mask in masks.items():
-                scores[name] = scores[name].masked_fill(~mask, -torch.inf)
-            return scores
+            return without_pruned(weighed_flow(network, weights, [end / (largest or 1.0) for end in ends]), masks)
 
         return iterate(problem, rescore, self.iterations)
 

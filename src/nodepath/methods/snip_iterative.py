@@ -1,15 +1,18 @@
 """Iterative SNIP: prune a little by connection sensitivity, and look again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nodepath.methods.by_slopes import by_slopes
+from torch import Tensor
+
 from nodepath.methods.force import Force
-from nodepath.methods.iterate import on_schedule
+from nodepath.methods.iterate import iterate, on_schedule, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.reference import Reference
 from nodepath.scores.options import check_choice, check_whole
+from nodepath.scores.snip import Snip
 
 __all__ = ["SnipIterative"]
 
@@ -55,9 +58,14 @@ class SnipIterative:
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
-        return by_slopes(problem, self._left, self.iterations, revive=False)
+        sensitivity = Snip()
 
-    def _left(self, keep: int, size: int, step: int) -> int:
-        if self.schedule == "exponential" or step == self.iterations:
-            return on_schedule(keep, size, step, self.iterations)
-        return max(keep, round(keep + (_HALF * size - keep) * _HALF ** (step - 1)))
+        def rescore(_: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            return without_pruned(sensitivity(problem.subject, weights), masks)
+
+        schedule = on_schedule if self.schedule == "exponential" else _halving
+        return iterate(problem, rescore, self.iterations, by_paths=False, schedule=schedule)
+
+
+def _halving(keep: int, size: int, step: int, iterations: int) -> int:
+    return keep if step == iterations else max(keep, round(keep + (_HALF * size - keep) * _HALF ** (step - 1)))

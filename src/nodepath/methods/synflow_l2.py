@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nodepath.errors import ArgumentError
 from nodepath.methods.flow.by_flow import by_flow
-from nodepath.methods.iterate import iterate
+from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
@@ -73,8 +73,7 @@ class SynFlowL2:
             return by_flow(replace(problem, weights=_squared(problem.weights)), self.iterations)
 
         def rescore(_: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-            scores = l2_scores(problem.network, weights, self.form)
-            return {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}
+            return without_pruned(l2_scores(problem.network, weights, self.form), masks)
 
         with problem.network.at_rest():
             return iterate(problem, rescore, self.iterations)

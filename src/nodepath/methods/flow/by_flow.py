@@ -7,7 +7,7 @@ from torch import Tensor
 
 from nodepath.masks import count_true
 from nodepath.methods.flow.thinning import Contest, Thinning
-from nodepath.methods.iterate import iterate, on_schedule
+from nodepath.methods.iterate import iterate, on_schedule, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.selection import keep_best, keep_best_by_layer
 from nodepath.paths.conversion import scratch
@@ -50,10 +50,7 @@ def walked(problem: Problem, iterations: int, at_random: Collection[int] = (), *
 
     def rescore(step: int, weights: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         scores = (random if step in at_random else flow)(problem.subject, weights)
-        if not (step in at_random and revive):
-            for name, mask in masks.items():  # in turn: all at once, they would be there twice
-                scores[name] = scores[name].masked_fill(~mask, -torch.inf)
-        return scores
+        return scores if step in at_random and revive else without_pruned(scores, masks)
 
     return iterate(problem, rescore, iterations)
 
