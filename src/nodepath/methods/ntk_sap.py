@@ -1,12 +1,11 @@
 """NTK-SAP: keep the weights that the spectrum of the neural tangent kernel depends on the most."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from nodepath.errors import ArgumentError, UnknownOperationError
@@ -20,6 +19,7 @@ from nodepath.paths.nested import tensors_in
 from nodepath.paths.network import explaining
 from nodepath.paths.semantics import EXACT
 from nodepath.reference import Reference
+from nodepath.scores.batch_norm import norms_of, taking_statistics
 
 __all__ = ["NTKSAP", "mask_slopes"]
 
@@ -143,9 +143,8 @@ def mask_slopes(
         for weights in copies:
             masked = {name: w * masks[name] if name in masks else w for name, w in weights.items()}
             leaves.append({name: weight.requires_grad_(name in masks) for name, weight in masked.items()})
-        norms = [m for m in model.modules() if isinstance(m, _NORMS) and m.running_mean is not None]
-        if norms:
-            with torch.no_grad(), repeat(), _taking_statistics(norms):
+        if norms_of(model):
+            with torch.no_grad(), repeat(), taking_statistics(model):
                 functional_call(model, {**rest, **leaves[0]}, args, kwargs)
         ends = []
         for copy in leaves:
@@ -166,22 +165,6 @@ def mask_slopes(
         if slope is not None:
             slopes[name] += slope * weight
     return slopes
-
-
-_NORMS = nn.modules.batchnorm._BatchNorm
-
-
-@contextmanager
-def _taking_statistics(norms: list[Any]) -> Iterator[None]:
-    """Running statistics become those of the batch."""
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.momentum, norm.training = 1.0, True
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum, norm.training = momentum, False
 
 
 def _mean_and_deviation(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """How BatchNorm behaves while a network is scored."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 
 from nodepath.errors import ArgumentError
 
-__all__ = ["BatchNormMode", "batch_norm_mode", "identity_statistics", "norms_of"]
+__all__ = ["BatchNormMode", "batch_norm_mode", "identity_statistics", "norms_of", "taking_statistics"]
 
 BatchNormMode = Literal["eval-identity", "frozen", "train-batch", "warmed-up"]
 _NORMS = nn.modules.batchnorm._BatchNorm
@@ -40,3 +42,21 @@ def identity_statistics(model: nn.Module) -> dict[str, Tensor]:
         if norm.bias is not None:
             values[f"{prefix}bias"] = torch.zeros_like(norm.bias)
     return values
+
+
+@contextmanager
+def taking_statistics(model: nn.Module) -> Iterator[None]:
+    """Within the block a forward pass turns running statistics into those of its batch; afterwards norms run with them.
+
+    Args:
+        model: In eval mode.
+    """
+    norms = [norm for norm in norms_of(model).values() if norm.running_mean is not None]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.training, norm.momentum = True, 1.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.training, norm.momentum = False, momentum

@@ -15,7 +15,7 @@ from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
 from nodepath.scores.batch import Batch
-from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of
+from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of, taking_statistics
 from nodepath.scores.twice import are_cut_off
 
 __all__ = ["BatchNormMode", "Subject", "batch_norm_mode", "usable"]
@@ -215,17 +215,8 @@ class Subject:
             return self, dict(weights)
         model = self.network.model
         replaced = self._replaced(weights)
-        with evaluating(model):
-            norms = list(norms_of(model).values())
-            momenta = [norm.momentum for norm in norms]
-            try:
-                for norm in norms:
-                    norm.training, norm.momentum = True, 1.0
-                with torch.no_grad():
-                    self._call(replaced, inputs)
-            finally:
-                for norm, momentum in zip(norms, momenta, strict=True):
-                    norm.momentum = momentum
+        with evaluating(model), taking_statistics(model), torch.no_grad():
+            self._call(replaced, inputs)
         names = [f"{name}.{kind}" if name else kind for name in norms_of(model) for kind in _STATISTICS]
         statistics = {name: replaced[name] for name in names if name in replaced}
         return replace(self, bn="frozen"), {**statistics, **weights}
