@@ -6,26 +6,23 @@ own input size, with fresh weights, in a process of its own. Nothing is download
 
 import argparse
 import json
-import multiprocessing
-import os
 import platform
-import resource
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import nodepath
-from nodepath.errors import NodepathError
+from bench.isolation import Failure, isolated
 
 PAGE = Path("docs/reach.md")
 KEPT = Path("build/reach.jsonl")
@@ -139,14 +136,19 @@ def examine(row: Row) -> Row:
         if fnmatch(name, row.declared):
             module.register_forward_hook(lambda _module, _inputs, output: nodepath.paths.control(output))
     x = torch.zeros(1, *size)
-    row = replace(row, size=size, parameters=sum(p.numel() for p in model.parameters()), setting=_setting())
+    row = replace(
+        row,
+        size=size,
+        parameters=sum(p.numel() for p in model.parameters()),
+        setting=setting("torch", "torchvision", "timm"),
+    )
     resolutions = ["channel"] if row.parameters > HUGE or max(size) > WIDE else ["channel", "pixel"]
     for resolution in resolutions:
         began = time.perf_counter()
         try:
             topology = nodepath.measure(model, x, resolution=resolution)
         except Exception as error:  # a table of what fails shows everything that does
-            return replace(row, error=_line(error))
+            return replace(row, error=Failure.of(error))
         seconds = time.perf_counter() - began
         row = replace(
             row,
@@ -168,39 +170,13 @@ def _pruned(model: torch.nn.Module, x: torch.Tensor, method: str, resolution: st
         masks = nodepath.prune(model, x, method, sparsity=0.9, on_collapse="warn", resolution=resolution, **options)
         topology = nodepath.measure(model, x, masks, resolution=resolution)
     except Exception as error:
-        return _line(error)
+        return Failure.of(error)
     return YES if topology.effective > 0 else "no path is left"
 
 
-def _line(error: Exception) -> str:
-    known = "" if isinstance(error, NodepathError) else "not nodepath's own: "
-    return f"{known}{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def isolated(row: Row) -> Row:
-    """`examine` in a process of its own, which may neither hang nor eat the memory of others."""
-    context = multiprocessing.get_context("fork")  # importing torch and timm anew would take longer than most models
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=_report, args=(row, send))
-    process.start()
-    send.close()
-    try:
-        made: Row = receive.recv() if receive.poll(PATIENCE) else replace(row, error=f"takes more than {PATIENCE} s")
-    except EOFError:
-        made = replace(row, error=f"its process was killed, for want of memory; {HUNGER}")
-    process.kill()
-    process.join()
-    return made
-
-
-def _report(row: Row, send: Connection) -> None:
-    page, mapped = os.sysconf("SC_PAGE_SIZE"), int(Path("/proc/self/statm").read_text().split()[0])
-    memory = page * (os.sysconf("SC_PHYS_PAGES") * 7 // 8 + mapped)  # libraries are mapped, not held
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    try:
-        send.send(examine(row))
-    except Exception as error:
-        send.send(replace(row, error=_line(error)))
+def _isolated(row: Row) -> Row:
+    made = isolated(partial(examine, row), PATIENCE)
+    return replace(row, error=f"{made}; {HUNGER}" if "memory" in made else made) if isinstance(made, Failure) else made
 
 
 def rows(pattern: str, known: dict[str, Row]) -> Iterator[Row]:
@@ -212,7 +188,7 @@ def rows(pattern: str, known: dict[str, Row]) -> Iterator[Row]:
     """
 
     def row(model: str, family: str, declared: str = "") -> Row:
-        return known.get(model + declared) or isolated(Row(model, family, declared=declared))
+        return known.get(model + declared) or _isolated(Row(model, family, declared=declared))
 
     def wanted(*names: str) -> bool:
         return any(fnmatch(name, pattern) for name in names)
@@ -336,8 +312,9 @@ def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "none"
 
 
-def _setting() -> str:
-    return ", ".join([_machine(), *(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm"))])
+def setting(*packages: str) -> str:
+    """The processor, and versions of packages."""
+    return ", ".join([_machine(), *(f"{name} {version(name)}" for name in packages)])
 
 
 def _machine() -> str:

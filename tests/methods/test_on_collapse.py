@@ -61,7 +61,7 @@ class TestChain:
         assert caught[0].filename == __file__  # where prune was called
         assert not masks["2.weight"].any()
         assert masks.kept == 38
-        assert masks.metadata["collapse"] == {"emptied": ["2.weight"], "no_path": True}
+        assert masks.metadata["collapse"] == {"emptied": ["2.weight"], "given_back": [], "no_path": True}
 
     def test_with_an_emptied_layer_gets_its_best_weight_from_the_lowest_kept_of_all(self):
         masks = empties_the_middle("keep-one")
@@ -70,7 +70,7 @@ class TestChain:
         assert masks["0.weight"].flatten().tolist() == [False] + [True] * 19  # 10.00 was the lowest of all
         assert masks["4.weight"].all()
         assert nodepath.measure(chain(), X, masks).log10_paths >= 0
-        assert masks.metadata["collapse"] == {"emptied": [], "no_path": False}
+        assert masks.metadata["collapse"] == {"emptied": [], "given_back": ["2.weight"], "no_path": False}
 
     def test_with_two_emptied_layers_is_repaired_twice(self):
         model = chain()
@@ -92,7 +92,7 @@ class TestChain:
                 nodepath.prune(model, X, scores=scores, sparsity=1 - 3 / 68, on_collapse=answer)
         with pytest.warns(CollapseWarning, match="no path"):
             masks = nodepath.prune(model, X, scores=scores, sparsity=1 - 3 / 68, on_collapse="warn")
-        assert masks.metadata["collapse"] == {"emptied": [], "no_path": True}
+        assert masks.metadata["collapse"] == {"emptied": [], "given_back": [], "no_path": True}
 
 
 class Fork(nn.Module):
@@ -116,7 +116,43 @@ class TestFork:
     def test_with_an_emptied_branch_is_a_warning_where_asked(self):
         with pytest.warns(CollapseWarning, match=r"'right\.weight'"):
             masks = nodepath.prune(Fork(), X, scores=full(Fork(), right=-5.0), sparsity=24 / 77, on_collapse="warn")
-        assert masks.metadata["collapse"] == {"emptied": ["right.weight"], "no_path": False}
+        assert masks.metadata["collapse"] == {"emptied": ["right.weight"], "given_back": [], "no_path": False}
+
+
+def test_what_two_layers_of_a_branch_get_back_is_joined():
+    """The best-scored weights of the two lie on no path together."""
+
+    class Branched(Fork):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.cat([self.left(x), self.last(self.right(x))], dim=1))
+
+    model = Branched()
+    scores = full(model, right=-5.0, last=-9.0)
+    scores["right.weight"][2, 1] = -3.0
+    masks = nodepath.prune(model, X, scores=scores, sparsity=60 / 113, on_collapse="keep-one")
+    assert masks.kept == 53
+    assert masks["right.weight"].nonzero().tolist() == [[2, 1]]
+    assert masks["last.weight"].nonzero().tolist() == [[5, 2]]  # the best of those that read channel 2
+    assert all(layer.path_share > 0 for layer in nodepath.measure(model, X, masks).layers)
+
+
+def test_a_branch_whose_output_nothing_reads_any_more_is_read_again_by_the_best_weight():
+    """Its readers keep weights, but none that goes on from there."""
+    model = Fork()
+    scores = full(model, right=-5.0)
+    scores["head.weight"][:, 5:] = -9.0  # all that reads the right branch
+    scores["head.weight"][2, 10] = -8.5  # reads what the best of the branch writes
+    scores["head.weight"][0, 8] = -7.0  # better, but reads another channel
+    masks = nodepath.prune(model, X, scores=scores, sparsity=1 - 30 / 77, on_collapse="keep-one")
+    assert masks.kept == 30
+    assert masks["right.weight"].nonzero().tolist() == [[5, 3]]  # the best of all
+    assert masks["head.weight"][:, 5:].nonzero().tolist() == [[2, 5]]
+    assert all(layer.path_share > 0 for layer in nodepath.measure(model, X, masks).layers)
+    assert masks.metadata["collapse"]["given_back"] == ["right.weight"]
 
 
 class TestResidual:
@@ -125,7 +161,7 @@ class TestResidual:
         model = Block()
         with pytest.warns(CollapseWarning, match=r"'second\.weight' keeps 0 of 35.*live skip"):
             masks = nodepath.prune(model, X, scores=full(model, second=-5.0), sparsity=35 / 105, on_collapse=answer)
-        assert masks.metadata["collapse"] == {"emptied": ["second.weight"], "no_path": False}
+        assert masks.metadata["collapse"] == {"emptied": ["second.weight"], "given_back": [], "no_path": False}
         assert nodepath.measure(model, X, masks).log10_paths > 0
 
     def test_block_emptied_is_repaired_where_asked(self):
@@ -146,6 +182,30 @@ class TestResidual:
         scores = full(model, head=-5.0, second=-6.0)
         with pytest.raises(CollapseError, match=r"'head\.weight' keeps 0 of 15 weights.*1 more layer"):
             nodepath.prune(model, X, scores=scores, sparsity=50 / 105)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_given_back_lies_on_a_path_and_what_is_paid_cuts_no_layer_off(seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = Block()
+    scores = {name: torch.rand(score.shape, generator=generator) for name, score in full(model).items()}
+    low = list(scores)[seed % 4], list(scores)[int(torch.randint(4, (1,), generator=generator))]
+    for name in low:
+        scores[name] -= 2
+    budget = {"sparsity": 1 - (8 + seed % 12) / 105}
+
+    def pruned(answer: str) -> nodepath.MaskSet:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollapseWarning)
+            return nodepath.prune(model, X, scores=scores, on_collapse=answer, **budget)
+
+    before, after = pruned("warn"), pruned("keep-one")
+    shares = [[layer.path_share > 0 for layer in nodepath.measure(model, X, m).layers] for m in (before, after)]
+    assert after.kept == before.kept
+    for lived, lives, mask in zip(*shares, before.values(), strict=True):
+        assert lives or not (lived or not mask.any())
+    if all(mask.any() for mask in before.values()):
+        assert after == before
 
 
 def test_masks_without_scores_are_repaired_by_magnitude():
@@ -170,6 +230,8 @@ def test_synflow_gives_an_emptied_layer_the_last_weight_it_lost():
             parameter.fill_(1e-3 if name.startswith(("first", "second")) else 1.0)
         model.second.weight[3, 4] = 2e-3
         model.first.weight[4, 2] = 2e-3
+        model.stem.weight[3], model.head.weight[:, 3] = 1.1, 1.1  # so that what the best weight writes is read
+        model.stem.weight[2] = 1.1
     with pytest.warns(CollapseWarning):
         collapsed = nodepath.prune(model, X, method="synflow", sparsity=1 - 20 / 105)
     assert not collapsed["second.weight"].any()

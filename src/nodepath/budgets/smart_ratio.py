@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import ClassVar
 
 from nodepath.budgets.allocate import apportion
@@ -10,6 +9,7 @@ from nodepath.budgets.ends import last_linear
 from nodepath.budgets.fixed import fitting
 from nodepath.budgets.registry import BUDGETS
 from nodepath.errors import ArgumentError
+from nodepath.options import is_number
 from nodepath.paths.layer import Layer
 from nodepath.reference import Reference
 
@@ -61,7 +61,7 @@ class SmartRatio:
     steep: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.last, bool) or not isinstance(self.last, Real) or not 0 < self.last <= 1:
+        if not is_number(self.last) or not 0 < self.last <= 1:
             raise ArgumentError(f"last is {self.last!r}; smart-ratio needs a density in (0, 1] (paper: 0.3)")
         if not isinstance(self.steep, bool):
             raise ArgumentError(f"steep is {self.steep!r}; smart-ratio needs True (VGG in the paper) or False")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from nodepath.errors import ArgumentError, BudgetError, MaskMismatchError
 from nodepath.methods.registry import Method, create, name_of
 from nodepath.methods.scored import Scored
+from nodepath.options import is_number
 from nodepath.paths import Network
 from nodepath.registry import nearest
 from nodepath.scores.given import Given
@@ -68,7 +69,7 @@ def check_budget(
     for name, value in (("sparsity", sparsity), ("effective_sparsity", effective_sparsity)):
         if value is None:
             continue
-        if not isinstance(value, Real) or isinstance(value, bool):
+        if not is_number(value):
             raise ArgumentError(f"{name} is {value!r}; pass a number in [0, 1), the fraction removed")
         if not 0 <= value < 1:
             hint = f"; for {value} % pass {value / 100}" if 1 < value < 100 else ""

@@ -1,6 +1,5 @@
 """What to do when pruning leaves no path, or empties a layer."""
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Literal, get_args
@@ -8,7 +7,8 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from nodepath.errors import ArgumentError, CollapseError, CollapseWarning
-from nodepath.methods.selection import top
+from nodepath.masks import JSON
+from nodepath.methods.give_back import give_back
 from nodepath.paths import Network
 from nodepath.paths.collapse import Collapse, find_collapse
 
@@ -23,19 +23,19 @@ def settle_collapse(
     ranking: Callable[[], Mapping[str, Tensor]],
     policy: str,
     label: str,
-) -> tuple[dict[str, Tensor], Collapse]:
+) -> tuple[dict[str, Tensor], dict[str, JSON]]:
     """Look for collapse, and raise, warn or repair as `policy` says.
 
     Args:
         network: The network.
         masks: Parameter name -> bool.
         ranking: Gives scores by parameter name, for what an emptied layer gets back and who pays for it.
-        policy: "error", "warn", or "keep-one": each emptied layer gets its best-scored weight, taken from the lowest
-            kept of all, so that the total stays.
+        policy: "error", "warn", or "keep-one": see `give_back`; the total stays.
         label: Who pruned and how far, for messages, e.g. "at sparsity 0.99 (method 'snip')".
 
     Returns:
-        Masks, and what was found in them in the end.
+        Masks, and for their metadata: which layers are empty in the end, which got a weight back, whether no path is
+        left.
 
     Raises:
         CollapseError: No path is left; or, with "error", a layer is empty and no live skip passes it by.
@@ -44,34 +44,23 @@ def settle_collapse(
     if policy not in get_args(OnCollapse):
         raise ArgumentError(f"on_collapse is '{policy}'; choose one of {', '.join(get_args(OnCollapse))}")
     found = find_collapse(network, masks)
-    if policy == "keep-one" and found.emptied:
-        masks = _give_back(masks, ranking(), found.emptied)
+    before = found.emptied
+    if policy == "keep-one" and before:
+        masks = give_back(network, masks, ranking(), before)
         found = find_collapse(network, masks)
+    given_back = [name for name in before if name not in found.emptied]
+    record: dict[str, JSON] = {
+        "emptied": list(found.emptied),
+        "given_back": list(given_back),
+        "no_path": found.no_path,
+    }
     if not found:
-        return masks, found
+        return masks, record
     message = _message(network, found, label)
     if (policy == "error" and not found.harmless) or (policy == "keep-one" and found.no_path):
         raise CollapseError(message)
     warnings.warn(message, CollapseWarning, stacklevel=5)  # where `prune` is called
-    return masks, found
-
-
-def _give_back(
-    masks: Mapping[str, Tensor], ranking: Mapping[str, Tensor], emptied: tuple[str, ...]
-) -> dict[str, Tensor]:
-    masks = {name: mask.clone() for name, mask in masks.items()}
-    for name in emptied:
-        best = top(ranking[name].flatten().double(), 1).reshape(masks[name].shape)
-        # the lowest kept weight of a layer that can spare one
-        donors = {n: ranking[n].double().masked_fill(~m, math.inf) for n, m in masks.items() if int(m.sum()) > 1}
-        if not donors:
-            return masks
-        donor = min(donors, key=lambda n: donors[n].min().item())
-        flat = masks[donor].flatten()
-        flat[donors[donor].flatten().argmin()] = False
-        masks[donor] = flat.reshape(masks[donor].shape)
-        masks[name] = best
-    return masks
+    return masks, record
 
 
 def _message(network: Network, found: Collapse, label: str) -> str:

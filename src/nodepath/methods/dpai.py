@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from nodepath.methods.optimum.budget import none_empty
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.selection import check_finite, top
+from nodepath.options import check_choice, check_positive, check_share, check_whole
 from nodepath.paths.conversion import scratch
 from nodepath.paths.replay.edges import Edges
 from nodepath.reference import Reference
@@ -81,18 +81,12 @@ class DPaI:
     gamma: float = 1000.0
 
     def __post_init__(self) -> None:
-        for name, role in (("alpha", "nodes and kernels"), ("beta", "kernels")):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= 1:
-                raise ArgumentError(f"{name} is {value!r}; dpai's weight of {role} must be a number from 0 to 1")
-        for name in ("lr", "gamma"):
-            value = getattr(self, name)
-            if not _is_number(value) or not 0 < value < math.inf:
-                raise ArgumentError(f"{name} is {value!r}; dpai needs a finite number above 0")
-        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 0:
-            raise ArgumentError(f"steps is {self.steps!r}; dpai needs a whole number >= 0 (the authors: 3000)")
-        if self.update not in _UPDATES:
-            raise ArgumentError(f"update is {self.update!r}; choose 'paper' or 'code'")
+        check_share("dpai", "alpha", self.alpha, "it weighs nodes and kernels; the authors: 0.99")
+        check_share("dpai", "beta", self.beta, "it weighs kernels; the authors: 0.5")
+        check_positive("dpai", "lr", self.lr, "the authors: 0.005")
+        check_positive("dpai", "gamma", self.gamma, "default: 1000")
+        check_whole("dpai", "steps", self.steps, "the authors: 3000", least=0)
+        check_choice("update", self.update, _UPDATES)
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""
@@ -174,7 +168,3 @@ def _largest(sizes: Tensor, keep: int) -> Tensor:
         if np.count_nonzero(chosen) == keep:
             return torch.from_numpy(chosen)
     return top(sizes, keep)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

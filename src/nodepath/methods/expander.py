@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -16,6 +15,7 @@ from nodepath.methods.even.pairs import even_pairs
 from nodepath.methods.expander_gap import bound, second_singular_value
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
+from nodepath.options import check_whole, is_number
 from nodepath.paths.layer import Layer
 from nodepath.reference import Reference
 
@@ -69,10 +69,9 @@ class Expander:
     def __post_init__(self) -> None:
         if not isinstance(self.budget, str):
             raise ArgumentError(f"budget is {self.budget!r}; pass the name of one: {', '.join(BUDGETS)}")
-        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, Real) or not 0 <= self.tolerance < 100:
+        if not is_number(self.tolerance) or not 0 <= self.tolerance < 100:
             raise ArgumentError(f"tolerance is {self.tolerance!r}; expander needs a number >= 0, such as 0.05")
-        if isinstance(self.tries, bool) or not isinstance(self.tries, int) or self.tries < 1:
-            raise ArgumentError(f"tries is {self.tries!r}; expander needs a whole number >= 1")
+        check_whole("expander", "tries", self.tries, "default: 16")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`.

@@ -9,8 +9,8 @@ from torch import Tensor
 from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
+from nodepath.options import check_whole
 from nodepath.reference import Reference
-from nodepath.scores.options import check_whole
 
 __all__ = ["Force"]
 
@@ -57,7 +57,7 @@ class Force:
     iterations: int = 60
 
     def __post_init__(self) -> None:
-        check_whole("force", "iterations", self.iterations, "60")
+        check_whole("force", "iterations", self.iterations, "paper: 60")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -19,6 +18,7 @@ from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
 from nodepath.methods.selection import check_finite
+from nodepath.options import is_number
 from nodepath.paths.semantics import EXACT
 from nodepath.reference import Reference
 from nodepath.registry import nearest
@@ -97,9 +97,9 @@ class NodePathBalancing:
                 object.__setattr__(self, name, getattr(PRESETS[self.preset], name))
         for name, role in (("alpha", "weighs nodes by it and paths by 1 - alpha"), ("slack", "may give up that share")):
             value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value <= 1:
+            if not is_number(value) or not 0 <= value <= 1:
                 raise ArgumentError(f"{name} is {value!r}; npb {role}, so pass a number from 0 to 1")
-        if not _is_number(self.beta) or not 0 <= self.beta < math.inf:  # type: ignore[operator]
+        if not is_number(self.beta) or not 0 <= self.beta < math.inf:  # type: ignore[operator]
             raise ArgumentError(f"beta is {self.beta!r}; npb's weight of open kernels must be finite and at least 0")
         cap = self.max_per_kernel
         if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
@@ -164,7 +164,3 @@ class NodePathBalancing:
         scores = self._score(problem.subject, problem.weights)
         check_finite({name: scores[name] for name in problem.included}, "scores")
         return scores
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

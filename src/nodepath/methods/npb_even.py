@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Literal
 
 import torch
@@ -17,6 +16,7 @@ from nodepath.methods.even.living import Width
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
+from nodepath.options import is_number
 
 __all__ = ["EvenNodePathBalancing", "drawn"]
 
@@ -68,7 +68,7 @@ class EvenNodePathBalancing:
             raise ArgumentError(f"width is '{self.width}'; pass a share of the channels in (0, 1], shares, or 'auto'")
         for name, least, most in (("fill", 0, 1), ("taper", -4, 4)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not least <= float(value) <= most:
+            if not is_number(value) or not least <= float(value) <= most:
                 raise ArgumentError(f"{name} is {value!r}; npb-even needs a number from {least} to {most}")
 
     def __call__(self, problem: Problem) -> Choice:

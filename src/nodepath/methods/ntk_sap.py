@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from nodepath.errors import ArgumentError, UnknownOperationError
+from nodepath.errors import UnknownOperationError
 from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.options import check_flag, check_positive, check_whole
 from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import tensors_in
@@ -75,13 +76,9 @@ class NTKSAP:
 
     def __post_init__(self) -> None:
         for option, usual in (("iterations", 20), ("draws", 5), ("batch_size", 10)):
-            value = getattr(self, option)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ArgumentError(f"{option} is {value!r}; ntk-sap needs a whole number >= 1 (default: {usual})")
-        if not isinstance(self.epsilon, int | float) or not 0 < self.epsilon < float("inf"):
-            raise ArgumentError(f"epsilon is {self.epsilon!r}; ntk-sap needs a number > 0 (default: 0.01)")
-        if not isinstance(self.redraw, bool):
-            raise ArgumentError(f"redraw is {self.redraw!r}; choose True or False")
+            check_whole("ntk-sap", option, getattr(self, option), f"default: {usual}")
+        check_positive("ntk-sap", "epsilon", self.epsilon, "default: 0.01")
+        check_flag("redraw", self.redraw)
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

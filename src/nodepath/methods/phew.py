@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nodepath.errors import ArgumentError, BudgetWarning
+from nodepath.errors import BudgetWarning
 from nodepath.methods.control_share import ControlShare, control_share
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.selection import keep_best, keep_best_by_layer
 from nodepath.methods.walks import Steps, Walker
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.options import check_whole
 from nodepath.paths.reach import reach
 from nodepath.paths.semantics import FLOW
 from nodepath.paths.wiring import wiring
@@ -81,8 +82,7 @@ class PHEW:
     walks: int = 1_000_000
 
     def __post_init__(self) -> None:
-        if not isinstance(self.walks, int) or isinstance(self.walks, bool) or self.walks < 1:
-            raise ArgumentError(f"walks is {self.walks!r}; phew needs a whole number >= 1 (default: 1000000)")
+        check_whole("phew", "walks", self.walks, "default: 1000000")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

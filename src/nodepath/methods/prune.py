@@ -210,7 +210,7 @@ def _chosen(
             "on_collapse": on_collapse,
             "resolution": resolution,
         },
-        "collapse": {"emptied": list(collapse.emptied), "no_path": collapse.no_path},
+        "collapse": collapse,
         "versions": {"nodepath": version("nodepath"), "torch": torch.__version__},
     }
     control = getattr(chosen, "control", None)

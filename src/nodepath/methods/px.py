@@ -12,13 +12,13 @@ from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.options import check_whole
 from nodepath.paths.flow import Shares
 from nodepath.paths.network import Network
 from nodepath.paths.semantics import FLOW
 from nodepath.paths.site import given
 from nodepath.reference import Reference
 from nodepath.scores.gates import open_paths
-from nodepath.scores.options import check_whole
 
 __all__ = ["PathExclusion", "weighed_flow"]
 
@@ -61,7 +61,7 @@ class PathExclusion:
     iterations: int = 100
 
     def __post_init__(self) -> None:
-        check_whole("px", "iterations", self.iterations, "100")
+        check_whole("px", "iterations", self.iterations, "paper: 100")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`.

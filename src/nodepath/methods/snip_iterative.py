@@ -10,8 +10,8 @@ from nodepath.methods.force import Force
 from nodepath.methods.iterate import iterate, on_schedule, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
+from nodepath.options import check_choice, check_whole
 from nodepath.reference import Reference
-from nodepath.scores.options import check_choice, check_whole
 from nodepath.scores.snip import Snip
 
 __all__ = ["SnipIterative"]
@@ -53,7 +53,7 @@ class SnipIterative:
     schedule: str = "exponential"
 
     def __post_init__(self) -> None:
-        check_whole("snip-iterative", "iterations", self.iterations, "60")
+        check_whole("snip-iterative", "iterations", self.iterations, "paper: 60")
         check_choice("schedule", self.schedule, ("exponential", "snip-it"))
 
     def __call__(self, problem: Problem) -> Choice:

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nodepath.errors import ArgumentError
 from nodepath.methods.flow.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.options import check_whole
 from nodepath.reference import Reference
 
 __all__ = ["SynFlow"]
@@ -45,8 +45,7 @@ class SynFlow:
     iterations: int = 100
 
     def __post_init__(self) -> None:
-        if not isinstance(self.iterations, int) or self.iterations < 1:
-            raise ArgumentError(f"iterations is {self.iterations!r}; synflow needs a whole number >= 1 (paper: 100)")
+        check_whole("synflow", "iterations", self.iterations, "paper: 100")
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

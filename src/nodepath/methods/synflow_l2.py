@@ -7,12 +7,12 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from nodepath.errors import ArgumentError
 from nodepath.methods.flow.by_flow import by_flow
 from nodepath.methods.iterate import iterate, without_pruned
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.options import check_choice, check_whole
 from nodepath.paths import Network
 from nodepath.paths.flow import flow
 from nodepath.paths.semantics import FLOW
@@ -61,10 +61,8 @@ class SynFlowL2:
     form: Form = "theta2"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.iterations, int) or self.iterations < 1:
-            raise ArgumentError(f"iterations is {self.iterations!r}; synflow-l2 needs a whole number >= 1 (usual: 100)")
-        if self.form not in get_args(Form):
-            raise ArgumentError(f"form is {self.form!r}; choose one of {', '.join(get_args(Form))}")
+        check_whole("synflow-l2", "iterations", self.iterations, "usual: 100")
+        check_choice("form", self.form, get_args(Form))
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nodepath.errors import ArgumentError
 from nodepath.methods.flow.by_flow import by_flow
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.zero_layers import with_zero_layers_drawn
+from nodepath.options import check_flag, check_whole
 from nodepath.reference import Reference
 
 __all__ = ["SynFlowNodePathBalancing"]
@@ -51,10 +51,10 @@ class SynFlowNodePathBalancing:
     revive: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("iterations", 1), ("random_every", 1), ("random_until", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ArgumentError(f"{name} is {value!r}; synflow-npb needs a whole number >= {least}")
+        check_whole("synflow-npb", "iterations", self.iterations, "paper: 100")
+        check_whole("synflow-npb", "random_every", self.random_every, "paper: 2")
+        check_whole("synflow-npb", "random_until", self.random_until, "paper: 15", least=0)
+        check_flag("revive", self.revive)
 
     def __call__(self, problem: Problem) -> Choice:
         """See `Method`."""

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from nodepath.options import check_choice, check_positive
 from nodepath.reference import Reference
-from nodepath.scores.options import check_choice, check_positive
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -56,7 +56,7 @@ class Grasp:
     mode: str = "grasp"
 
     def __post_init__(self) -> None:
-        check_positive("grasp", "temperature", self.temperature, "200")
+        check_positive("grasp", "temperature", self.temperature, "paper: 200")
         check_choice("mode", self.mode, ("grasp", "abs"))
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from nodepath.options import check_choice, check_positive, check_whole
 from nodepath.reference import Reference
-from nodepath.scores.options import check_choice, check_positive, check_whole
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -58,9 +58,9 @@ class Hutchinson:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        check_whole("hutchinson", "probes", self.probes, "10")
+        check_whole("hutchinson", "probes", self.probes, "paper: 10")
         check_choice("mode", self.mode, ("signed", "abs"))
-        check_positive("hutchinson", "temperature", self.temperature, "200 in its code")
+        check_positive("hutchinson", "temperature", self.temperature, "200 in the paper's code")
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import ClassVar
 
 from torch import Tensor
 
 from nodepath.errors import ArgumentError, NonFiniteError
+from nodepath.options import check_flag, check_positive, check_whole, is_number
 from nodepath.reference import Reference
-from nodepath.scores.options import check_positive, check_whole
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -72,12 +71,11 @@ class ProsPr:
     first_order: bool = False
 
     def __post_init__(self) -> None:
-        check_whole("prospr", "inner_steps", self.inner_steps, "3")
-        check_positive("prospr", "lr", self.lr, "0.5")
-        if not isinstance(self.momentum, Real) or isinstance(self.momentum, bool) or not 0 <= self.momentum < 1:
+        check_whole("prospr", "inner_steps", self.inner_steps, "paper: 3")
+        check_positive("prospr", "lr", self.lr, "paper: 0.5")
+        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
             raise ArgumentError(f"momentum is {self.momentum!r}; prospr needs a number from 0 to below 1 (paper: 0.9)")
-        if not isinstance(self.first_order, bool):
-            raise ArgumentError(f"first_order is {self.first_order!r}; pass True or False")
+        check_flag("first_order", self.first_order)
 
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""
