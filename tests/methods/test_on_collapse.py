@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 import nodepath
 from nodepath.errors import CollapseError, CollapseWarning
+from nodepath.methods.give_back import give_back
+from nodepath.paths import Network
 
 
 def chain() -> nn.Module:
@@ -98,11 +100,11 @@ class TestChain:
 class Fork(nn.Module):
     """Two branches side by side, joined by concatenation: no skip passes either by."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 3) -> None:
         super().__init__()
         self.left = nn.Linear(4, 5)
         self.right = nn.Linear(4, 6)
-        self.head = nn.Linear(11, 3)
+        self.head = nn.Linear(11, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.cat([self.left(x), self.right(x)], dim=1))
@@ -153,6 +155,31 @@ def test_a_branch_whose_output_nothing_reads_any_more_is_read_again_by_the_best_
     assert masks["head.weight"][:, 5:].nonzero().tolist() == [[2, 5]]
     assert all(layer.path_share > 0 for layer in nodepath.measure(model, X, masks).layers)
     assert masks.metadata["collapse"]["given_back"] == ["right.weight"]
+
+
+def test_what_is_paid_leaves_each_layer_a_path():
+    model = Fork()
+    scores = full(model, right=-5.0, left=-5.0)
+    scores["left.weight"][0, 0] = 1.0  # the lowest kept, but the other goes nowhere
+    scores["left.weight"][1, 0] = 2.0
+    scores["head.weight"][:, 1] = -9.0
+    masks = nodepath.prune(model, X, scores=scores, sparsity=1 - 32 / 77, on_collapse="keep-one")
+    assert masks.kept == 32
+    assert masks["left.weight"].nonzero().tolist() == [[0, 0]]
+    assert all(layer.path_share > 0 for layer in nodepath.measure(model, X, masks).layers)
+
+
+def test_weights_that_a_method_pruned_in_earlier_rounds_are_given_back_as_well():
+    """Their score is -inf."""
+    model = Fork(outputs=1)
+    ranking, ones = full(model), {name: torch.ones_like(score) > 0 for name, score in full(model).items()}
+    ranking["right.weight"][:] = ranking["head.weight"][:, 5:] = -torch.inf
+    ranking["right.weight"][5, 3] = 0.0
+    masks = {**ones, "right.weight": ~ones["right.weight"], "head.weight": ranking["head.weight"] > 0}
+    found = give_back(Network(model, X), masks, ranking, ["right.weight"])
+    assert found["right.weight"].nonzero().tolist() == [[5, 3]]
+    assert found["head.weight"][:, 5:].nonzero().tolist() == [[0, 5]]
+    assert sum(int(mask.sum()) for mask in found.values()) == 25
 
 
 class TestResidual:

@@ -141,19 +141,18 @@ def _without_lowest(masks: Masks, given: Masks, ranking: Mapping[str, Tensor], n
     """
     found = dict(masks)
 
-    def lowest(name: str) -> tuple[float, int] | None:
+    def lowest(name: str) -> tuple[float, int]:
         free = found[name] & ~given[name]
         if count_true(found[name]) < 2 or not free.any():
-            return None
+            return math.inf, 0
         least, place = ranking[name].double().masked_fill(~free, math.inf).flatten().min(0)
         return float(least), int(place)
 
     offers = {name: lowest(name) for name in masks}
     for _ in range(number):
-        name = min((n for n in offers if offers[n] is not None), key=lambda n: offers[n] or (math.inf, 0))
-        flat = found[name].flatten()  # a copy where it is not contiguous
-        flat = flat.clone()
-        flat[(offers[name] or (0.0, 0))[1]] = False
+        name = min(offers, key=lambda name: offers[name][0])
+        flat = found[name].flatten().clone()
+        flat[offers[name][1]] = False
         found[name] = flat.reshape(found[name].shape)
         offers[name] = lowest(name)
     return found
