@@ -3,7 +3,7 @@
 Each run prunes a fresh network, leaves out what lies on no path, trains what is left and notes the accuracy of the last
 epoch: SGD (Nesterov .9, weight decay 5e-4, batches of 128), one cycle of the step size up to .2; of 32x32 images random
 crops of 24x24 and flips, tested on the centre; convolutions and products in bfloat16, which halves the time where the
-processor has instructions for it. Rows are kept in build/trainings.jsonl as they come; what is there is
+processor multiplies matrices of it; elsewhere `--float32` is faster. Rows are kept in build/trainings.jsonl as they come; what is there is
 not run again. `--table` prints what there is.
 """
 
@@ -74,7 +74,9 @@ def crops(images: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(flip.reshape(-1, 1, 1, 1), cut.flip(3), cut)
 
 
-def train(model: nn.Module, masks: MaskSet, data: tuple[Tensor, ...], run: Run) -> tuple[float, float]:
+def train(
+    model: nn.Module, masks: MaskSet, data: tuple[Tensor, ...], run: Run, dtype: torch.dtype
+) -> tuple[float, float]:
     """Train in place; accuracy after the last epoch, and the loss of the last hundred steps."""
     images, labels, tests, targets = data
     generator = torch.Generator().manual_seed(run.seed)
@@ -92,7 +94,7 @@ def train(model: nn.Module, masks: MaskSet, data: tuple[Tensor, ...], run: Run) 
                 rows = order[step * BATCH : (step + 1) * BATCH]
                 inputs = crops(images, rows, generator) if convolutional else images[rows]
                 optimizer.zero_grad()
-                with torch.autocast("cpu", torch.bfloat16):
+                with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                     outputs = model(inputs.contiguous(memory_format=torch.channels_last))
                 loss = F.cross_entropy(outputs.float(), labels[rows])
                 loss.backward()
@@ -138,7 +140,7 @@ def built(name: str, seed: int, classes: int) -> nn.Module:
         return Normed(classes=classes)
 
 
-def perform(run: Run, data: tuple[Tensor, ...]) -> dict[str, Any]:
+def perform(run: Run, data: tuple[Tensor, ...], dtype: torch.dtype) -> dict[str, Any]:
     """Prune, shrink, train: one row."""
     x = torch.zeros(1, *data[0].shape[1:])
     if run.model != "mlp":
@@ -157,9 +159,10 @@ def perform(run: Run, data: tuple[Tensor, ...]) -> dict[str, Any]:
     topology = nodepath.measure(model, x, masks, convention="paper")
     small, left = shrunk(model, x, masks)
     began = time.perf_counter()
-    accuracy, loss = train(small, left, data, run)
+    accuracy, loss = train(small, left, data, run, dtype)
     return {
         **asdict(run),
+        "dtype": str(dtype).removeprefix("torch."),
         "accuracy": accuracy,
         "loss": loss,
         "nodes": topology.nodes,
@@ -205,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.trainings", description=__doc__)
     parser.add_argument("--data", default="../shared/data/cifar10")
     parser.add_argument("--runs", type=Path, help="a file of runs, one JSON object a line")
+    parser.add_argument("--float32", action="store_true", help="no bfloat16")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     if arguments.table:
@@ -218,7 +222,7 @@ def main() -> None:
         run = next((run for run in wanted if run.key not in done and _claimed(run)), None)
         if run is None:
             return
-        row = perform(run, data)
+        row = perform(run, data, torch.float32 if arguments.float32 else torch.bfloat16)
         with KEPT.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
