@@ -3,8 +3,8 @@
 Each run prunes a fresh network, leaves out what lies on no path, trains what is left and notes the accuracy of the last
 epoch: SGD (Nesterov .9, weight decay 5e-4, batches of 128), one cycle of the step size up to .2; of 32x32 images random
 crops of 24x24 and flips, tested on the centre; convolutions and products in bfloat16, which halves the time where the
-processor multiplies matrices of it; elsewhere `--float32` is faster. Rows are kept in build/trainings.jsonl as they come; what is there is
-not run again. `--table` prints what there is.
+processor multiplies matrices of it; elsewhere `--float32` is faster. Rows are kept in build/trainings.jsonl as they
+come; what is there is not run again. `--table` prints what there is.
 """
 
 import argparse
