@@ -182,6 +182,62 @@ def test_weights_that_a_method_pruned_in_earlier_rounds_are_given_back_as_well()
     assert sum(int(mask.sum()) for mask in found.values()) == 25
 
 
+class Gated(nn.Module):
+    """Values and what steers them in one layer."""
+
+    def __init__(self, *, bias: bool = True) -> None:
+        super().__init__()
+        self.stem = nn.Linear(4, 6)
+        self.up = nn.Linear(6, 8, bias=bias)
+        self.down = nn.Linear(4, 6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        gate, value = self.up(x).chunk(2, -1)
+        return self.head(x + self.down(torch.nn.functional.silu(gate) * value))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_is_given_back_has_an_effect_where_a_layer_packs_values_and_gates(bias):
+    """Scores are best on the gate's rows; without a bias a value needs a gate as well."""
+    model = Gated(bias=bias)
+    scores = {name: score.flip(0) for name, score in full(model, up=-10.0).items()}
+    masks = nodepath.prune(model, X, scores=scores, sparsity=1 - 40 / 114, on_collapse="keep-one")
+    assert masks.kept == 40
+    layers = {layer.name: layer for layer in nodepath.measure(model, X, masks).layers}
+    assert layers["up.weight"].kept == layers["up.weight"].effective == (1 if bias else 2)
+    assert layers["down.weight"].effective > 0
+
+
+def test_weights_that_a_method_by_paths_does_not_rank_pay_last():
+    model = Gated()
+    with torch.no_grad():
+        model.down.weight.mul_(1e-6)
+    masks = {}
+    for answer in ("warn", "keep-one"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CollapseWarning)
+            masks[answer] = nodepath.prune(model, X, "synflow", sparsity=1 - 30 / 114, on_collapse=answer)
+    before, after = masks["warn"]["up.weight"][:4], masks["keep-one"]["up.weight"][:4]  # the gate's rows
+    assert masks["keep-one"].metadata["collapse"]["given_back"] == ["down.weight"]
+    assert before.any()
+    assert bool(after[before].all())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_chain_is_repaired_whenever_there_are_weights_enough(seed):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 2))
+    generator = torch.Generator().manual_seed(seed)
+    scores = {name: torch.rand(score.shape, generator=generator) for name, score in full(model).items()}
+    scores["4.weight"] -= 2
+    scores["5.weight"] -= 2
+    keep = 5 + seed % 4
+    masks = nodepath.prune(model, X[:, :3], scores=scores, sparsity=1 - keep / 52, on_collapse="keep-one")
+    assert masks.kept == keep
+    assert all(layer.path_share == 1 for layer in nodepath.measure(model, X[:, :3], masks).layers)
+
+
 class TestResidual:
     @pytest.mark.parametrize("answer", ["error", "warn"])
     def test_block_emptied_beside_a_live_skip_is_only_a_warning(self, answer):

@@ -46,7 +46,9 @@ def settle_collapse(
     found = find_collapse(network, masks)
     before = found.emptied
     if policy == "keep-one" and before:
-        masks = give_back(network, masks, ranking(), before)
+        cut = [name for name in before if name not in found.bypassed]  # more urgent, where others cannot spare for all
+        scores = ranking()
+        masks = give_back(network, masks, scores, before) or give_back(network, masks, scores, cut) or masks
         found = find_collapse(network, masks)
     given_back = [name for name in before if name not in found.emptied]
     record: dict[str, JSON] = {

@@ -1,7 +1,7 @@
-"""Give layers that a method emptied one weight each, on a path, and take as many elsewhere."""
+"""Give layers that a method emptied a weight on a path, and take as many elsewhere."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,84 +13,111 @@ from nodepath.paths.reach import reach
 
 __all__ = ["give_back"]
 
-_ROUNDS = 3
-"""What is paid may cut a path that was just made; so often it is looked at again."""
-
 Masks = dict[str, Tensor]
 
 
 def give_back(
     network: Network, masks: Mapping[str, Tensor], ranking: Mapping[str, Tensor], emptied: Sequence[str]
-) -> Masks:
-    """Each emptied layer gets its best-scored weight that can lie on a path, as far as others can spare one.
+) -> Masks | None:
+    """Each emptied layer gets its best-scored weight that can lie on a path, or as many as one takes.
 
-    Where layers beside it keep weights, but none that go on from there, they get their best-scored one that does. All
-    of it is taken from the lowest kept of all; no layer gives its last.
+    Where other layers keep weights, but none that go on from there, they get their best-scored one that does. All of it
+    is paid by the lowest kept of all whose loss leaves each layer a weight, and each that had a path one.
 
     Args:
         network: The network.
         masks: Parameter name -> bool.
-        ranking: Parameter name -> score.
+        ranking: Parameter name -> score; what the method does not rank has -inf.
         emptied: Names of layers without a kept weight that lie on a path of the dense network.
 
-    Cost: a walk for each emptied layer; where it is cut off, about log2 of the number of layers and of the size of the
-    layer that cuts it off.
+    Returns:
+        Masks of as many weights; None if the others cannot spare them.
+
+    Cost: some ten walks for each emptied layer, more where it is cut off or packs values and what steers them, and for
+    each weight that cannot be spared a few.
     """
+    found = _joined(network, masks, ranking, emptied)
     lived = [name for name, live in reach(network, masks).weights.items() if name in masks and bool(live.any())]
-    targets, given = [*emptied, *lived], {name: torch.zeros_like(mask) for name, mask in masks.items()}
-    found = dict(masks)
-    for _ in range(_ROUNDS):
-        live = reach(network, found).weights
-        dead = [name for name in targets if not bool(live[name].any())]
-        if not dead:
-            break
-        joined = _joined(network, found, ranking, dead, _spare(found, given))
-        given = {name: given[name] | (joined[name] & ~mask) for name, mask in found.items()}
-        number = sum(count_true(joined[name]) - count_true(mask) for name, mask in found.items())
-        found = _without_lowest(joined, given, ranking, number)
-    return found
+    return _paid(network, found, masks, ranking, [*emptied, *lived])
 
 
-def _spare(masks: Masks, given: Masks) -> int:
-    """How many weights layers can give: all but what they got, and but one each."""
-    return sum(max(0, count_true(mask) - max(1, count_true(given[name]))) for name, mask in masks.items())
+def _joined(
+    network: Network, masks: Mapping[str, Tensor], ranking: Mapping[str, Tensor], emptied: Sequence[str]
+) -> Masks:
+    """With more weights, so that each emptied layer lies on a path.
 
-
-def _joined(network: Network, masks: Masks, ranking: Mapping[str, Tensor], dead: Sequence[str], spare: int) -> Masks:
-    """With more weights, at most as many as there are to spare, so that layers lie on paths, as many as can be.
-
-    Empty layers are whole until it is their turn: so what layers of one branch get is joined.
+    They are whole until it is their turn, so that what layers of one branch get is joined; what one gets late may leave
+    what another got without a path, so all are looked at twice.
     """
-    found = dict(masks)
-    for name in dead:
-        found[name] = torch.ones_like(masks[name])
-    for name in dead:
-        trial = {**found, name: torch.ones_like(masks[name])}
-        others = [other for other in masks if other != name]
-        joints = _fewest(others, lambda opened: _lives(network, _opened(trial, opened), name))  # noqa: B023
-        trial = _opened(trial, joints)
-        live = reach(network, trial).weights[name]
-        trial[name] = masks[name] | _first(ranking[name], live)
-        for joint in joints:
-            trial[joint] = found[joint] | _best(
-                ranking[joint],
-                ~found[joint],
-                lambda some: _lives(network, {**trial, joint: found[joint] | some}, name),  # noqa: B023
-            )
-        more = sum(count_true(trial[each] & ~masks[each]) for each in (name, *joints))
-        if not live.any() or more > spare:
-            found[name] = masks[name]
-            continue
-        spare -= more
-        found = trial
+    found = _opened(masks, emptied)
+    for name in emptied:
+        found = _alive({**found, name: masks[name]}, network, ranking, name)
+    for name in emptied:
+        if not _lives(network, found, [name]):
+            found = _alive(found, network, ranking, name)
     return found
 
 
-def _lives(network: Network, masks: Mapping[str, Tensor], name: str) -> bool:
-    return bool(reach(network, masks).weights[name].any())
+def _alive(found: Masks, network: Network, ranking: Mapping[str, Tensor], name: str) -> Masks:
+    """With the best weights of a layer, and of the fewest others, that bring it on a path."""
+    others = [other for other in found if other != name]
+    joints = _fewest(others, lambda opened: _lives(network, _opened(found, [name, *opened]), [name]))
+    trial = _opened(found, [name, *joints])
+    for part in (name, *joints):
+        live = reach(network, trial).weights[part] & ~found[part]
+        chosen = _best(ranking[part], live, lambda some: _lives(network, {**trial, part: found[part] | some}, [name]))  # noqa: B023
+        trial[part] = found[part] | chosen
+    return trial
 
 
-def _opened(masks: Masks, names: Collection[str]) -> Masks:
+def _paid(
+    network: Network, found: Masks, masks: Mapping[str, Tensor], ranking: Mapping[str, Tensor], living: Sequence[str]
+) -> Masks | None:
+    """Without the lowest weights that can be spared, so that the total is that of the masks; None if too few can."""
+    kept = [name for name, mask in found.items() if bool(mask.any())]
+    held = {name: found[name] & ~mask for name, mask in masks.items()}  # what was given does not pay
+
+    def spared(places: Sequence[tuple[str, int]]) -> Masks:
+        left = {name: found[name].flatten().clone() for name, _ in places}
+        for name, place in places:
+            left[name][place] = False
+        return found | {name: flat.reshape(found[name].shape) for name, flat in left.items()}
+
+    def bearable(number: int) -> bool:
+        left = spared(lowest[:number])
+        return all(bool(left[name].any()) for name in kept) and _lives(network, left, living)
+
+    while (missing := sum(map(count_true, found.values())) - sum(map(count_true, masks.values()))) > 0:
+        lowest = list(_lowest({name: found[name] & ~held[name] for name in found}, ranking, missing))
+        if not lowest:
+            return None
+        number = _last(bearable, len(lowest))
+        found = spared(lowest[:number])
+        for name, place in lowest[number : number + 1]:  # it cannot be spared
+            held[name] = held[name] | _only(place, held[name])
+    return found
+
+
+def _lowest(masks: Masks, ranking: Mapping[str, Tensor], number: int) -> Iterator[tuple[str, int]]:
+    """The lowest kept weights, layer and position, those last that have no rank."""
+    offers: list[tuple[float, int, int]] = []
+    names = list(masks)
+    for index, name in enumerate(names):
+        scores = ranking[name].double().flatten()
+        scores = scores.masked_fill(scores == -math.inf, torch.finfo(torch.float64).max)
+        lowest = top((-scores).masked_fill(~masks[name].flatten(), -math.inf), min(number, count_true(masks[name])))
+        places = lowest.nonzero().flatten()
+        offers += [(score, index, place) for score, place in zip(scores[places].tolist(), places.tolist(), strict=True)]
+    for _, index, place in sorted(offers)[:number]:
+        yield names[index], place
+
+
+def _lives(network: Network, masks: Mapping[str, Tensor], names: Collection[str]) -> bool:
+    live = reach(network, masks).weights
+    return all(bool(live[name].any()) for name in names)
+
+
+def _opened(masks: Mapping[str, Tensor], names: Collection[str]) -> Masks:
     return {name: torch.ones_like(mask) if name in names else mask for name, mask in masks.items()}
 
 
@@ -110,49 +137,32 @@ def _fewest(
     return (*_fewest(first, suffices, (*taken, *later)), *later)
 
 
-def _first(scores: Tensor, among: Tensor) -> Tensor:
-    """The best-scored of some weights alone."""
-    lowest = torch.finfo(torch.float64).min  # -inf is what was pruned before
-    return top(scores.double().clamp(min=lowest).masked_fill(~among, -math.inf).flatten(), 1).reshape(among.shape)
-
-
 def _best(scores: Tensor, among: Tensor, suffices: Callable[[Tensor], bool]) -> Tensor:
-    """The best-scored of some weights that suffices alone, where a path goes through one of them.
+    """The best-scored of some weights that suffice: mostly one, more where only several do together.
 
-    The first prefix of the ranking that suffices ends with it.
+    The shortest beginning of the ranking that suffices ends with a weight that has to be there; then the same again.
     """
-    lowest = torch.finfo(torch.float64).min
+    lowest = torch.finfo(torch.float64).min  # -inf is what was pruned before
     flat = scores.double().clamp(min=lowest).masked_fill(~among, -math.inf).flatten()
+    chosen = torch.zeros_like(among)
 
-    def prefix(number: int) -> Tensor:
-        return top(flat, number).reshape(among.shape)
+    def first(number: int) -> Tensor:
+        return chosen | top(flat, number).reshape(among.shape)
 
-    low, high = 0, count_true(among)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffices(prefix(middle)) else (middle, high)
-    return prefix(high) & ~prefix(high - 1) if high else torch.zeros_like(among)
+    while not suffices(chosen):
+        most = min(1 << steps for steps in range(64) if 1 << steps >= count_true(among) or suffices(first(1 << steps)))
+        number = 1 + _last(lambda number: not suffices(first(number)), min(most, count_true(among)) - 1, most // 2)
+        chosen = chosen | (first(number) & ~first(number - 1))
+    return chosen
 
 
-def _without_lowest(masks: Masks, given: Masks, ranking: Mapping[str, Tensor], number: int) -> Masks:
-    """Masks without so many of the lowest kept weights, but for given ones and the last of a layer.
+def _only(place: int, like: Tensor) -> Tensor:
+    return (torch.arange(like.numel(), device=like.device) == place).reshape(like.shape)
 
-    Cost: a look at all scores, and one at a layer for each weight.
-    """
-    found = dict(masks)
 
-    def lowest(name: str) -> tuple[float, int]:
-        free = found[name] & ~given[name]
-        if count_true(found[name]) < 2 or not free.any():
-            return math.inf, 0
-        least, place = ranking[name].double().masked_fill(~free, math.inf).flatten().min(0)
-        return float(least), int(place)
-
-    offers = {name: lowest(name) for name in masks}
-    for _ in range(number):
-        name = min(offers, key=lambda name: offers[name][0])
-        flat = found[name].flatten().clone()
-        flat[offers[name][1]] = False
-        found[name] = flat.reshape(found[name].shape)
-        offers[name] = lowest(name)
-    return found
+def _last(holds: Callable[[int], bool], most: int, least: int = 0) -> int:
+    """The largest number that something holds for, which holds for `least` and, once it fails, for no larger one."""
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if holds(middle) else (least, middle - 1)
+    return least
