@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -149,10 +150,14 @@ def _best(scores: Tensor, among: Tensor, suffices: Callable[[Tensor], bool]) -> 
     def first(number: int) -> Tensor:
         return chosen | top(flat, number).reshape(among.shape)
 
+    size = count_true(among)
     while not suffices(chosen):
-        most = min(1 << steps for steps in range(64) if 1 << steps >= count_true(among) or suffices(first(1 << steps)))
-        number = 1 + _last(lambda number: not suffices(first(number)), min(most, count_true(among)) - 1, most // 2)
-        chosen = chosen | (first(number) & ~first(number - 1))
+        most = next(some for some in (1 << power for power in count()) if some >= size or suffices(first(some)))
+        number = 1 + _last(lambda some: not suffices(first(some)), min(most, size) - 1, most // 2)
+        more = first(number) & ~first(number - 1)
+        if not more.any():  # not even all of them suffice
+            break
+        chosen = chosen | more
     return chosen
 
 
