@@ -1,11 +1,13 @@
 """Re-initialised weights: other draws, the same distribution, nothing else."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import nodepath
 from nodepath.controls import reinitialize
+from nodepath.errors import ArgumentError
 from nodepath.paths import Network
 
 
@@ -71,3 +73,14 @@ def in_projections(attention):
         return attention.in_proj_weight.detach().chunk(3)
     weights = attention.q_proj_weight, attention.k_proj_weight, attention.v_proj_weight
     return [weight.detach() for weight in weights]
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, True, -1, 2**63, 2**64])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(ArgumentError, match=r"seed is .*; pass a whole number"):
+        reinitialize(nn.Linear(3, 3), seed=seed)
+
+
+def test_a_whole_number_of_another_kind_is_a_seed():
+    layer = nn.Linear(3, 3)
+    assert torch.equal(reinitialize(layer, seed=np.int64(3)).weight, reinitialize(layer, seed=3).weight)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from nodepath.methods.arguments import check_seed
 from nodepath.models.seeding import seeded
 
 __all__ = ["reinitialize"]
@@ -28,10 +29,14 @@ def reinitialize(model: M, seed: int = 0) -> M:
     Returns:
         The copy, on the same device.
 
+    Raises:
+        ArgumentError: The seed is no whole number in [0, 2**63).
+
     Reference:
         Frankle, Dziugaite, Roy, Carbin. Pruning neural networks at initialization: why are we missing the mark?
         ICLR 2021. arXiv:2009.08576.
     """
+    seed = check_seed(seed)
     drawn = copy.deepcopy(model)
     with seeded(seed), torch.no_grad():
         for weight, parts in {id(weight): (weight, parts) for weight, parts in _weights(drawn)}.values():
