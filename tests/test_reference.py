@@ -44,6 +44,40 @@ def test_bibtex_tells_journals_and_preprints():
     assert Reference(authors=("A B",), title="Some title", venue="", year=2000).bibtex().startswith("@misc{")
 
 
+@pytest.mark.parametrize(
+    ("author", "family_first", "family"),
+    [
+        ("Ada Lovelace", "Lovelace, Ada", "Lovelace"),
+        ("Pau de Jorge", "de Jorge, Pau", "de Jorge"),
+        ("Joost van Amersfoort", "van Amersfoort, Joost", "van Amersfoort"),
+        ("Maria de la Cruz Gil", "de la Cruz Gil, Maria", "de la Cruz Gil"),
+        ("Cuadrado Ávila, Nicolás Mauricio", "Cuadrado Ávila, Nicolás Mauricio", "Cuadrado Ávila"),
+        ("danah boyd", "boyd, danah", "boyd"),
+        ("Anonymous", "Anonymous", "Anonymous"),
+    ],
+)
+def test_family_names_are_whole(author, family_first, family):
+    paper = Reference(authors=(author, "Ada Lovelace", author), title="Long title", venue="", year=2000)
+    assert f"{{{family_first} and Lovelace, Ada and {family_first}}}" in paper.bibtex()
+    assert paper.short == f"{family} et al. 2000"
+    assert str(paper).startswith(f"{family}, Lovelace, {family}. ")
+
+
+def test_the_key_of_a_name_in_several_words_is_one_word():
+    written = {"Pau de Jorge": "dejorge2000long", "Cuadrado Ávila, Nicolás": "cuadradoavila2000long"}
+    written["Niamh O'Brien-Ng"] = "obrienng2000long"
+    for author, key in written.items():
+        assert Reference(authors=(author,), title="Long title", venue="", year=2000).key == key
+
+
+def test_the_authors_of_methods_are_split_where_their_names_are():
+    assert "author        = {de Jorge, Pau and Sanyal, Amartya" in cite("force")
+    assert cite("force").startswith("@inproceedings{dejorge2021")
+    assert " and van Amersfoort, Joost and " in cite("prospr")
+    for method in ("fisher", "hutchinson"):
+        assert " and Cuadrado Ávila, Nicolás Mauricio and " in cite(method)
+
+
 def test_no_two_papers_share_a_key():
     papers = {entry.reference for entry in catalogue() if entry.reference}
     assert len({paper.key for paper in papers}) == len(papers)

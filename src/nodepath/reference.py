@@ -14,7 +14,8 @@ class Reference:
     """A paper.
 
     Attributes:
-        authors: "Given Family", in order; "others" last if they are many.
+        authors: "Given Family", in order; "others" last if they are many. The family name is the last word and the
+            particles before it ("Pau de Jorge"); where it is more words than that, "Family, Given".
         title: Of the paper, in the capitals that it has.
         venue: Journal or conference, without the year; empty for a preprint.
         year: Of the publication.
@@ -34,9 +35,8 @@ class Reference:
     @property
     def key(self) -> str:
         """Family name of the first author, year, first long word of the title: `lee2019snip`."""
-        family = self.authors[0].split()[-1]
         word = next(word for word in re.findall(r"[^\W_]+", self.title) if len(word) > 3)
-        return _ascii(f"{family}{self.year}{word}").lower()
+        return re.sub(r"[^a-z0-9]", "", _ascii(f"{_family(self.authors[0])}{self.year}{word}").lower())
 
     @property
     def link(self) -> str:
@@ -46,12 +46,12 @@ class Reference:
     @property
     def short(self) -> str:
         """First author and where, in a few words: `Lee et al. 1810.02340`."""
-        family = self.authors[0].split()[-1]
-        others = {1: "", 2: f" & {self.authors[-1].split()[-1]}"}.get(len(self.authors), " et al.")
+        family = _family(self.authors[0])
+        others = {1: "", 2: f" & {_family(self.authors[-1])}"}.get(len(self.authors), " et al.")
         return f"{family}{others} {self.arxiv or self.year}"
 
     def __str__(self) -> str:
-        families = [author.split()[-1] if author != "others" else "et al." for author in self.authors]
+        families = [_family(author) if author != "others" else "et al." for author in self.authors]
         source = f"{self.venue} {self.year}" if self.venue else str(self.year)
         return f"{', '.join(families)}. {self.title}. {source}.".replace("?.", "?")
 
@@ -72,8 +72,16 @@ class Reference:
 
 
 def _family_first(author: str) -> str:
-    *given, family = author.split()
-    return f"{family}, {' '.join(given)}" if given else author
+    if "," in author:
+        return author
+    words = author.split()
+    # a particle is written small and is no first name
+    start = next((place for place, word in enumerate(words) if place and word[0].islower()), len(words) - 1)
+    return ", ".join(filter(None, [" ".join(words[start:]), " ".join(words[:start])]))
+
+
+def _family(author: str) -> str:
+    return _family_first(author).partition(",")[0]
 
 
 def _ascii(text: str) -> str:

@@ -159,3 +159,10 @@ def test_of_no_method_is_refused():
         controls.invert("snipp")
     with pytest.raises(ArgumentError, match="'no_such_option'"):
         controls.invert("synflow", no_such_option=1)
+
+
+@pytest.mark.filterwarnings("ignore::nodepath.errors.BudgetWarning")
+@pytest.mark.parametrize("method", ["npb", "npb-even"])
+def test_a_method_that_ranks_nothing_is_named_also_if_it_has_a_budget_of_its_own(method):
+    with pytest.raises(ArgumentError, match=f"method '{method}' ranks no weights"):
+        pruned(controls.invert(method), 195)

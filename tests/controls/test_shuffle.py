@@ -1,10 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import nodepath
 from nodepath.controls import shuffle
+from nodepath.errors import ArgumentError
 
 
 @pytest.fixture
@@ -87,3 +89,15 @@ def test_metadata_says_where_the_masks_come_from_and_what_was_done(masks):
 
 def test_default_seed_is_zero(masks):
     assert shuffle(masks) == shuffle(masks, seed=0)
+
+
+@pytest.mark.parametrize("seed", ["a", 1.5, True, -1, 2**63, 2**64])
+def test_a_seed_that_is_none_is_refused(masks, seed):
+    with pytest.raises(ArgumentError, match=r"seed is .*; pass a whole number"):
+        shuffle(masks, seed=seed)
+
+
+def test_a_whole_number_of_another_kind_is_a_seed(masks):
+    shuffled = shuffle(masks, seed=np.int64(3))
+    assert shuffled == shuffle(masks, seed=3)
+    assert json.loads(json.dumps(shuffled.metadata["control"])) == {"shuffle": 3}

@@ -1,5 +1,7 @@
 """The table of methods in the docs is the registry's."""
 
+import re
+
 from bench.catalogue import BEGIN, END, table
 from documents import ROOT
 
@@ -24,3 +26,11 @@ def test_a_docstring_names_the_same_paper_as_the_reference():
         text = " ".join((nodepath.methods.registry.entry_of(name).__doc__ or "").split())
         if reference is not None and reference.arxiv and "Reference:" in text:
             assert reference.arxiv in text, name
+
+
+def test_costs_are_told_without_symbols_that_only_the_docstring_explains():
+    for entry in nodepath.methods.catalogue():
+        symbols = re.findall(r"(?<!')\b[A-Zb-z]\b", entry.cost)
+        assert not symbols, f"{entry.name}: {entry.cost}"
+        options = set(re.findall(r"`(\w+)`", entry.cost))
+        assert options <= entry.options.keys(), f"{entry.name}: {entry.cost}"

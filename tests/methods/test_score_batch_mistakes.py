@@ -62,6 +62,12 @@ def test_a_loss_that_is_no_number_is_refused(model, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("loss", ["ce", "", 3])
+def test_a_loss_that_is_no_function_is_refused_as_such(model, name, loss):
+    refused(model, name, data(), ArgumentError, rf"^loss is {loss!r}; pass a function", loss=loss)
+
+
+@pytest.mark.parametrize("name", NAMES)
 class TestBatch:
     @pytest.mark.parametrize("place", [0, 1])
     def test_on_another_device_is_refused_with_both_devices(self, model, name, place):

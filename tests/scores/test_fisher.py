@@ -1,11 +1,14 @@
 """Fisher: mean over samples of the squared slope of each sample's own loss, against a plain loop by hand."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from smooth_net import SmoothNet, about, data, flat, generator, loss_by_hand, outputs, unflat
 from torch import Tensor
 
+import nodepath
 from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.scores import Batch, Subject, per_sample
@@ -94,3 +97,19 @@ def test_a_sample_whose_loss_is_no_number_is_refused():
     subject = about(SmoothNet(), (x, targets))
     with pytest.raises(NonFiniteError, match="loss"):
         Fisher()(subject, subject.network.weights())
+
+
+def test_attention_is_mapped_over_in_silence():
+    class Attention(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.head = torch.nn.MultiheadAttention(8, 2, batch_first=True), torch.nn.Linear(8, 3)
+
+        def forward(self, tokens):
+            return self.head(self.mix(tokens, tokens, tokens, need_weights=False)[0].mean(1))
+
+    tokens = torch.randn(4, 5, 8, generator=generator(0))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        nodepath.prune(Attention(), tokens[:1], "fisher", sparsity=0.5, batch=(tokens, torch.arange(4) % 3))
+    assert heard == []

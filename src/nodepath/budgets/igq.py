@@ -22,7 +22,7 @@ class Igq:
     with $n_l$ the size of layer l and the force F such that the total is exact. No density exceeds 1, and at high
     sparsity all layers tend to the same number of weights, 1 / F.
 
-    Cost: a bisection in F over numbers of layers. Needs data: no.
+    Cost: a bisection for the force, in which each step takes one sum over the layers. Needs data: no.
 
     Reference:
         Vysogorets, Kempe. Connectivity matters: neural network pruning through the lens of effective sparsity.

@@ -1,5 +1,6 @@
 """`nodepath compare`."""
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,12 +10,16 @@ import nodepath
 from nodepath.atomic import check_writable
 from nodepath.cli import options as o
 from nodepath.cli.console import answer, note, progress
+from nodepath.cli.refusals import Refusal, refusal_sentences
 from nodepath.cli.subject import Subject
-from nodepath.errors import ArgumentError
+from nodepath.errors import ArgumentError, NodepathError
 from nodepath.methods import needs_batch
 from nodepath.report import PLANE_SUFFIXES, rows_from_results, summary_tables, write_plane
 
 __all__ = ["compare"]
+
+ALL = "all"
+"""Stands for every method: those that refuse are reported and the others go on."""
 
 
 def compare(
@@ -29,7 +34,7 @@ def compare(
             help=f"A file ({', '.join(PLANE_SUFFIXES)}) or a folder for page and figure.",
         ),
     ],
-    methods: Annotated[str, typer.Option("--methods", metavar="A,B|all", help="Methods, or all of them.")] = "all",
+    methods: Annotated[str, typer.Option("--methods", metavar="A,B|all", help="Methods, or all of them.")] = ALL,
     data: o.Data = None,
     label_column: o.LabelColumn = None,
     convention: o.Convention = "exact",
@@ -46,6 +51,7 @@ def compare(
     levels = o.fractions(sparsities, "--sparsities")
     files = _files(Path(output))
     check_writable(files[0])
+    every = methods == ALL
     chosen, skipped = _methods(methods, has_data=data is not None)
     subject = Subject.of(
         model,
@@ -57,13 +63,15 @@ def compare(
         data_name=data,
         label_column=label_column,
     )
-    if skipped:
-        note(f"nodepath: skipped, for want of data: {', '.join(skipped)}; pass --data D")
+    left_out = [f"skipped, for want of data: {', '.join(skipped)}; pass --data D"] if skipped else []
+    for sentence in left_out:
+        note(f"nodepath: {sentence}")
     results: list[dict[str, Any]] = []
+    refused: list[Refusal] = []
     with progress("pruning", len(chosen) * len(levels)) as step:
-        for method in chosen:
-            for sparsity in levels:
-                step(0, title=f"{method} at {100 * sparsity:g} %")
+        for method, sparsity in product(chosen, levels):
+            step(0, title=f"{method} at {100 * sparsity:g} %")
+            try:
                 masks = nodepath.prune(
                     subject.model,
                     subject.x,
@@ -78,6 +86,11 @@ def compare(
                 topology = nodepath.measure(
                     subject.model, subject.x, masks, convention=convention, resolution=resolution
                 )
+            except NodepathError as error:
+                refused.append(Refusal(method, sparsity, error))
+                if not every:  # whoever names a method wants to know at once that it cannot be had
+                    break
+            else:
                 results.append(
                     {
                         "model": model,
@@ -91,14 +104,28 @@ def compare(
                         "topology": topology.to_dict(),
                     }
                 )
-                step()
+            step()
+    if not results:
+        raise refused[0].error
+    if every:
+        for sentence in (sentences := refusal_sentences(refused)):
+            note(f"nodepath: {sentence}")
+        left_out += sentences
     rows = rows_from_results(results)
     for file in files:
-        write_plane(rows, file, title=f"{model}: the node-path plane")
+        write_plane(rows, file, title=f"{model}: the node-path plane", notes=left_out)
+    written = ", ".join(map(str, files))
+    if refused and not every:
+        raise refused[0].after(written)
     answer(
-        {"results": results, "skipped": skipped, "files": [str(file) for file in files]},
+        {
+            "results": results,
+            "skipped": skipped,
+            "refused": [refusal.to_dict() for refusal in refused],
+            "files": [str(file) for file in files],
+        },
         *summary_tables(rows),
-        f"\nwritten to {', '.join(map(str, files))}",
+        f"\nwritten to {written}",
         as_json=json,
     )
 
@@ -118,7 +145,7 @@ def _methods(wanted: str, *, has_data: bool) -> tuple[list[str], list[str]]:
         UnknownNameError: No such method.
         ArgumentError: A method that was named needs data, and there are none.
     """
-    if wanted == "all":
+    if wanted == ALL:
         known = nodepath.methods.names()
         return [n for n in known if has_data or not needs_batch(n)], [
             n for n in known if needs_batch(n) and not has_data

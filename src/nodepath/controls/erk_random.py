@@ -50,4 +50,4 @@ def erk_random(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], s
     problem = Problem(network, Subject(network, generator), network.weights(), included, keep)
     drawn = RandomCells(Erk())(problem).masks
     metadata = masks.metadata if isinstance(masks, MaskSet) else {}
-    return MaskSet({name: drawn[name] for name in masks}, {**metadata, "control": {"erk": seed}})
+    return MaskSet({name: drawn[name] for name in masks}, {**metadata, "control": {"erk": int(seed)}})

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from nodepath.budgets import BUDGETS
 from nodepath.errors import ArgumentError
 from nodepath.masks import JSON
 from nodepath.methods.arguments import method_from
@@ -83,7 +84,8 @@ class Inverted:
             ArgumentError: The method gives no scores.
         """
         budget = getattr(self.original, "budget", None)
-        counts = problem.layer_counts(budget if isinstance(budget, str) else None)
+        # a method may have a budget of its own kind, which is no scope
+        counts = problem.layer_counts(budget if isinstance(budget, str) and budget in BUDGETS else None)
         if problem.keep == problem.size:
             return Choice({name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included})
         if counts is not None:

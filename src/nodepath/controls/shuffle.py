@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from nodepath.masks import MaskSet
+from nodepath.methods.arguments import seeded
 
 __all__ = ["shuffle"]
 
@@ -23,16 +24,19 @@ def shuffle(masks: Mapping[str, Tensor], seed: int = 0) -> MaskSet:
     Returns:
         Masks with the same kept count in every layer; `metadata["control"]` says how they were made.
 
+    Raises:
+        ArgumentError: The seed is no whole number in [0, 2**63).
+
     Reference:
         Su et al. Sanity-checking pruning methods: random tickets can win the jackpot. NeurIPS 2020. arXiv:2009.11094;
         Frankle et al. Pruning neural networks at initialization: why are we missing the mark? ICLR 2021.
         arXiv:2009.08576.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     shuffled = {}
     for name in sorted(masks):
         mask = masks[name]
         order = torch.randperm(mask.numel(), generator=generator).to(mask.device)
         shuffled[name] = mask.flatten()[order].reshape(mask.shape)
     metadata = masks.metadata if isinstance(masks, MaskSet) else {}
-    return MaskSet({name: shuffled[name] for name in masks}, {**metadata, "control": {"shuffle": seed}})
+    return MaskSet({name: shuffled[name] for name in masks}, {**metadata, "control": {"shuffle": int(seed)}})

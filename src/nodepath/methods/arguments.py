@@ -20,6 +20,7 @@ __all__ = [
     "Patterns",
     "check_budget",
     "check_scores",
+    "check_seed",
     "included_layers",
     "kept_count",
     "listed",
@@ -166,12 +167,21 @@ def check_scores(network: Network, included: tuple[str, ...], scores: Mapping[st
             )
 
 
-def seeded(seed: int) -> torch.Generator:
-    """A generator on the CPU.
+def check_seed(seed: int) -> int:
+    """The seed as Python's own kind of number.
 
     Raises:
         ArgumentError: The seed is no whole number in [0, 2**63).
     """
     if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**63:
         raise ArgumentError(f"seed is {seed!r}; pass a whole number from 0 to 2**63 - 1")
-    return torch.Generator().manual_seed(int(seed))
+    return int(seed)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A generator on the CPU.
+
+    Raises:
+        ArgumentError: The seed is no whole number in [0, 2**63).
+    """
+    return torch.Generator().manual_seed(check_seed(seed))

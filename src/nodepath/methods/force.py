@@ -29,7 +29,7 @@ class Force:
     Args:
         iterations: T.
 
-    Cost: T forward and backward passes. Needs data: yes.
+    Cost: `iterations` forward and backward passes. Needs data: yes.
 
     Variants: the authors draw other batches in each step (1, 10, 20 or 40, by data set); here all steps see the same.
 

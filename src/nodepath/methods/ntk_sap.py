@@ -49,8 +49,8 @@ class NTKSAP:
         batch_size: Inputs of each draw, where the first axis of the example has length 1 or rows are samples; else one.
         redraw: Draw weights anew; else the model's own are perturbed (the paper's kernel of fixed weights).
 
-    Cost: T R times three forward passes (two without BatchNorm) and two backward passes of `batch_size` inputs in
-    float64, so that the mask is the same for any number of threads. Needs data: no.
+    Cost: `iterations` times `draws` times three forward passes (two without BatchNorm) and two backward passes of
+    `batch_size` inputs in float64, so that the mask is the same for any number of threads. Needs data: no.
 
     Variants: the authors draw weights as the model's initializer does, which no module knows of itself, and 100 inputs
     on CIFAR-10.

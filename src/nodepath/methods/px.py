@@ -38,8 +38,8 @@ class PathExclusion:
     Args:
         iterations: T.
 
-    Cost: T times two forward passes of the batch, one of them in float64, and a forward and a backward pass of one
-    sample in float64. Needs data: yes.
+    Cost: `iterations` times two forward passes of the batch, one of them in float64, and a forward and a backward pass
+    of one sample in float64. Needs data: yes.
 
     Variants: the authors' code had this score and later the squared slope times the squared weight. Where something
     steers (attention, gates), paths do not open and close element by element, and the method is refused.

@@ -35,7 +35,7 @@ class SnipIterative:
             $\kappa$ in the end. It begins with half of the weights; where less is to be pruned, the first step does it
             all.
 
-    Cost: T forward and backward passes. Needs data: yes.
+    Cost: `iterations` forward and backward passes. Needs data: yes.
 
     Variants: SNIP-it takes 5 steps and the last (`iterations=6`). The authors of FORCE call theirs Iterative SNIP, and
     draw other batches in each step; here all steps see the same.

@@ -27,7 +27,7 @@ class SynFlow:
     Args:
         iterations: T.
 
-    Cost: T forward and backward passes of one sample in float64. Needs data: no.
+    Cost: `iterations` forward and backward passes of one sample in float64. Needs data: no.
 
     Reference:
         Tanaka, Kunin, Yamins, Ganguli. Pruning neural networks without any data by iteratively conserving synaptic

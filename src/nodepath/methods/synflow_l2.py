@@ -43,7 +43,7 @@ class SynFlowL2:
         form: "theta2": the share of R that runs through a weight, the same in all along every cut (default); "abs": as
             the codes of PHEW and PX write it, which no cut conserves, so that layers with small weights are favoured.
 
-    Cost: T forward and backward passes of one sample in float64. Needs data: no.
+    Cost: `iterations` forward and backward passes of one sample in float64. Needs data: no.
 
     Reference:
         Gebhart, Saxena, Schrater. A unified paths perspective for pruning at initialization. 2021. arXiv:2101.10552.

@@ -68,8 +68,13 @@ class Batch:
         """Read one pair (inputs, targets) or an iterable of them.
 
         Raises:
-            ArgumentError: Neither.
+            ArgumentError: Neither, or a loss that is no function.
         """
+        if loss is not None and not callable(loss):
+            raise ArgumentError(
+                f"loss is {loss!r}; pass a function of (outputs, targets) that gives the mean over the samples, e.g. "
+                "torch.nn.functional.cross_entropy"
+            )
         if not isinstance(batch, Iterable):
             raise ArgumentError(
                 f"batch is a {type(batch).__name__}; pass (inputs, targets) or an iterable of such pairs"
@@ -80,7 +85,7 @@ class Batch:
         for inputs, targets in parts:
             if isinstance(inputs, Tensor) and isinstance(targets, Tensor) and len(inputs) != len(targets):
                 raise ArgumentError(f"batch has {len(inputs)} inputs and {len(targets)} targets; they must be as many")
-        return cls(tuple(parts), loss or F.cross_entropy)
+        return cls(tuple(parts), F.cross_entropy if loss is None else loss)
 
     @property
     def samples(self) -> int:

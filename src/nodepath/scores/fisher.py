@@ -37,7 +37,7 @@ class Fisher:
 
     needs_batch: ClassVar[bool] = True
     reference: ClassVar[Reference] = Reference(
-        authors=("Ivo Gollini Navarrete", "Nicolás Mauricio Cuadrado Ávila", "Martin Takáč", "Samuel Horváth"),
+        authors=("Ivo Gollini Navarrete", "Cuadrado Ávila, Nicolás Mauricio", "Martin Takáč", "Samuel Horváth"),
         title="What Scalable Second-Order Information Knows for Pruning at Initialization",
         venue="Conference on Parsimony and Learning",
         year=2026,

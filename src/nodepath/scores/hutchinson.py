@@ -32,7 +32,7 @@ class Hutchinson:
         mode: "signed"; or "abs", which keeps the largest $|s_j|$.
         temperature: Outputs are divided by it before the loss.
 
-    Cost: n times a forward pass and about three backward passes. Needs data: yes.
+    Cost: `probes` times a forward pass and about three backward passes. Needs data: yes.
 
     Variants: signed is optimal brain damage, and what the public code of Navarrete et al. ranks by. Unlike at a
     minimum, where $h \ge 0$, some entries are negative at initialization: weights that the curvature would have removed
@@ -46,7 +46,7 @@ class Hutchinson:
 
     needs_batch: ClassVar[bool] = True
     reference: ClassVar[Reference] = Reference(
-        authors=("Ivo Gollini Navarrete", "Nicolás Mauricio Cuadrado Ávila", "Martin Takáč", "Samuel Horváth"),
+        authors=("Ivo Gollini Navarrete", "Cuadrado Ávila, Nicolás Mauricio", "Martin Takáč", "Samuel Horváth"),
         title="What Scalable Second-Order Information Knows for Pruning at Initialization",
         venue="Conference on Parsimony and Learning",
         year=2026,

@@ -1,5 +1,6 @@
 """Slopes of the losses of single samples."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = ["mean_squared_slopes"]
 
 _AT_ONCE = 1 << 25
 """So many slopes of single weights and samples are held at a time."""
+
+_NO_BATCHING_RULE = "There is a performance drop because we have not yet implemented the batching rule"
 
 
 @torch.inference_mode(mode=False)
@@ -78,7 +81,9 @@ def _together(
         return subject.data.mean_loss(subject.run({**own, **fixed}, inputs), targets).reshape(())
 
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), warnings.catch_warnings():
+            # torch maps attention on the CPU sample by sample and says how slow that is: no slower than in turn
+            warnings.filterwarnings("ignore", _NO_BATCHING_RULE, UserWarning)
             slopes, losses = vmap(grad_and_value(loss), in_dims=(None, *axes))(dict(weights), *tensors)
     except (RuntimeError, ValueError):
         return None  # it looks at values, or writes in place; one sample at a time it may

@@ -36,8 +36,8 @@ class ProsPr:
         momentum: $\mu$.
         first_order: Leave the Hessians out, so that $s = |\theta \odot \nabla L_{K+1}(w_K)|$.
 
-    Cost: K forward passes and about four times as many backward passes, and one of each; of K + 1 weights and 3 more
-    numbers a parameter in memory. Needs data: yes.
+    Cost: `inner_steps` forward passes and about four times as many backward passes, and one of each; in memory
+    `inner_steps` + 1 copies of all parameters and 3 more numbers for each. Needs data: yes.
 
     Variants: the authors' code takes no slopes through the first step's velocity; the paper's formula has them, and so
     has this. On narrow networks it empties layers early: on ResNet-20 at 99 % no path is left, with 100 images of
