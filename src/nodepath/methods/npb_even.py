@@ -8,15 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nodepath.budgets import BUDGETS
 from nodepath.errors import ArgumentError, BudgetWarning
 from nodepath.masks import count_true
 from nodepath.methods.even.design import PATHS, Design, Designer
 from nodepath.methods.even.layer import Cover, even_layer
-from nodepath.methods.even.living import Width
+from nodepath.methods.even.living import Width, check_width
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
 from nodepath.options import is_number
+from nodepath.registry import nearest
 
 __all__ = ["EvenNodePathBalancing", "drawn"]
 
@@ -66,6 +68,10 @@ class EvenNodePathBalancing:
     def __post_init__(self) -> None:
         if isinstance(self.width, str) and self.width != "auto":
             raise ArgumentError(f"width is '{self.width}'; pass a share of the channels in (0, 1], shares, or 'auto'")
+        if not isinstance(self.width, str):
+            check_width(self.width)
+        if not isinstance(self.budget, str) or self.budget not in (PATHS, *BUDGETS):
+            raise ArgumentError(f"unknown budget '{self.budget}'; {nearest(str(self.budget), [PATHS, *BUDGETS])}")
         for name, least, most in (("fill", 0, 1), ("taper", -4, 4)):
             value = getattr(self, name)
             if not is_number(value) or not least <= float(value) <= most:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from nodepath.budgets import BUDGETS, Erk, apportion
-from nodepath.errors import ArgumentError
 from nodepath.methods.even.budget import Plan, plan
 from nodepath.methods.even.living import Block, Groups
 from nodepath.methods.even.shared_out import shared_out
@@ -18,7 +17,6 @@ from nodepath.paths.channels import channels
 from nodepath.paths.network import Network
 from nodepath.paths.reach import steering
 from nodepath.paths.site import Part
-from nodepath.registry import nearest
 
 __all__ = ["PATHS", "Design", "Designer", "Share"]
 
@@ -79,9 +77,6 @@ class Designer:
     Attributes:
         groups: The channels, in groups.
         generator: As given.
-
-    Raises:
-        ArgumentError: There is no such budget.
     """
 
     def __init__(
@@ -93,8 +88,6 @@ class Designer:
         budget: str = PATHS,
         counts: Mapping[str, int] | None = None,
     ) -> None:
-        if budget != PATHS and budget not in BUDGETS:
-            raise ArgumentError(f"unknown budget '{budget}'; {nearest(budget, [PATHS, *BUDGETS])}")
         self.network, self.included, self.keep = network, frozenset(included), keep
         self.budget, self.counts, self.generator = budget, counts, generator
         tied = channels(network)
