@@ -1,6 +1,6 @@
 """Which channels live: a share of each group of channels, and what lies between them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cached_property
@@ -163,6 +163,15 @@ class Groups:
                 f"width pattern '{pattern}' matches only layers whose outputs all live ({whole}): the network's own, "
                 "or what a layer that is left dense reads or writes; leave it out"
             )
+
+    def beside(self, names: Collection[str]) -> list[int]:
+        """The groups that some layers read or write.
+
+        Args:
+            names: Parameter names.
+        """
+        sides = [self._of[side.channels[side.channels >= 0]] for side in self.channels.sides if side.part[0] in names]
+        return [number for number in torch.unique(torch.cat(sides)).tolist() if number >= 0]
 
     def _listed(self) -> str:
         first = [f"{names[0]} ({size})" for names, size in zip(self.writers, self.sizes, strict=True) if names]
