@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import pytest
@@ -152,6 +153,99 @@ def test_layer_counts_are_kept(resnet20):
     assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
 
 
+@pytest.mark.parametrize("sparsity", [0.9, 0.99])
+@pytest.mark.parametrize("width", [0.35, 0.5, "auto"])
+def test_layer_counts_are_kept_at_any_width(resnet20, sparsity, width):
+    wanted = nodepath.prune(resnet20, X, "erk", sparsity=sparsity)
+    counts = {name: int(mask.sum()) for name, mask in wanted.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BudgetWarning)
+        masks = nodepath.prune(resnet20, X, "npb-even", layer_counts=counts, width=width)
+        scoped = nodepath.prune(resnet20, X, "npb-even", sparsity=sparsity, scope="erk", width=width)
+    for made in (masks, scoped):
+        assert {name: int(mask.sum()) for name, mask in made.items()} == counts
+
+
+def test_only_groups_beside_layers_that_cannot_hold_their_counts_widen(resnet20):
+    counts = {name: int(m.sum()) for name, m in nodepath.prune(resnet20, X, "erk", sparsity=0.99).items()}
+    counts["layer1.1.conv1.weight"] = 1500
+    with pytest.warns(BudgetWarning, match="hold 576 of the 1500 weights that layer1.1.conv1.weight is to keep"):
+        masks = nodepath.prune(resnet20, X, "npb-even", layer_counts=counts, width=0.5)
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
+    found = {name: outputs for name, _, outputs in living(resnet20, X, masks)}
+    assert [found[f"layer{i}.1.conv1.weight"] for i in (1, 2, 3)] == [13, 16, 32]
+    assert [found[f"layer{i}.2.conv2.weight"] for i in (1, 2, 3)] == [13, 16, 32]
+
+
+MLP = {"0.weight": 20, "2.weight": 130, "4.weight": 10}
+
+
+@pytest.mark.parametrize("counts", [MLP, {"0.weight": 90, "2.weight": 30, "4.weight": 10}])
+@pytest.mark.parametrize("width", [0.1, 0.5, [0.2, 1.0]])
+def test_a_width_that_cannot_hold_a_layers_count_yields_with_a_warning(counts, width):
+    model = nn.Sequential(nn.Linear(8, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 4))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        masks = nodepath.prune(model, torch.zeros(1, 8), "npb-even", layer_counts=counts, width=width)
+    assert re.search(r"weights that [02].weight is to keep, so more live: .* or other counts", str(told[0].message))
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
+
+
+@pytest.mark.parametrize("width", [0.25, 0.5, 1.0, "auto"])
+def test_a_layer_keeps_its_count_where_cells_carry_no_path(width):
+    """Maps of 2x2 and 1x1: half of the cells of `1` and `2` read nothing but padding."""
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=2, padding=1),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+    counts = {"0.weight": 20, "1.weight": 20, "2.weight": 60, "4.weight": 6}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        masks = nodepath.prune(model, torch.zeros(1, 2, 4, 4), "npb-even", layer_counts=counts, width=width)
+    assert re.match("44 of 106 kept weights lie on no path", str(told[-1].message))
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
+
+
+@pytest.mark.parametrize("scope", ["layerwise", "erk"])
+@pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("width", [0.3, "auto"])
+def test_layers_of_which_a_part_steers_keep_their_counts(scope, sparsity, width):
+    model, x = Block(), torch.zeros(1, 3, 16, 16)
+    wanted = nodepath.prune(model, x, "random", sparsity=sparsity, scope=scope, on_collapse="warn")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BudgetWarning)
+        masks = nodepath.prune(model, x, "npb-even", sparsity=sparsity, scope=scope, width=width, on_collapse="warn")
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {n: int(m.sum()) for n, m in wanted.items()}
+
+
+class GateThenAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.attend, self.head = (
+            nn.Linear(6, 16),
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            nn.Linear(8, 3),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.up(x).chunk(2, -1)
+        x = value * gate.sigmoid()
+        return self.head(self.attend(x, x, x)[0])
+
+
+def test_what_values_cannot_hold_goes_to_queries_and_keys_of_the_same_layer():
+    model, x = GateThenAttention(), torch.zeros(1, 4, 6)
+    counts = {"up.weight": 20, "attend.in_proj_weight": 120, "attend.out_proj.weight": 10, "head.weight": 10}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BudgetWarning)
+        masks = nodepath.prune(model, x, "npb-even", layer_counts=counts, width=[1.0, 1.0, 0.25, 1.0])
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
+    assert [int(part.sum()) for part in masks["attend.in_proj_weight"].chunk(3)] == [52, 52, 16]
+
+
 def test_a_budget_by_name_holds_on_the_living_part(resnet20):
     masks = nodepath.prune(resnet20, X, "npb-even", sparsity=0.99, width=0.5, budget="erk")
     wide = nodepath.prune(resnet20, X, "erk", sparsity=0.96)
@@ -195,6 +289,17 @@ def test_a_layer_of_one_channel():
         ({"width": "wide"}, "width is 'wide'; pass a share"),
         ({"width": [0.5, 0.5]}, "width has 2 shares; the network has 12 groups of channels, written by conv1.weight"),
         ({"width": {"layer9*": 0.5}}, "width pattern 'layer9\\*' matches no layer"),
+        ({"width": {"*": 0.75, "layr3*": 0.2}}, "width pattern 'layr3\\*' matches no layer"),
+        (
+            {"width": {"fc*": 0.5}},
+            r"width pattern 'fc\*' matches only layers whose outputs all live \(fc.weight\)",
+        ),
+        ({"width": {0: 0.5}}, "width has the key 0; pass patterns of layer names"),
+        ({"width": {"layer1*": None}}, "width is None; pass a share"),
+        ({"width": [0.5, "0.5"]}, "width is '0.5'; pass a share"),
+        ({"width": None}, "width is None; pass a share"),
+        ({"budget": None}, "unknown budget 'None'; .*paths"),
+        ({"budget": 3}, "unknown budget '3'; .*paths"),
         ({"fill": 2}, "fill is 2; npb-even needs a number from 0 to 1"),
         ({"taper": "none"}, "taper is 'none'"),
     ],

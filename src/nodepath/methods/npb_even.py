@@ -8,15 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nodepath.budgets import BUDGETS
 from nodepath.errors import ArgumentError, BudgetWarning
 from nodepath.masks import count_true
 from nodepath.methods.even.design import PATHS, Design, Designer
 from nodepath.methods.even.layer import Cover, even_layer
-from nodepath.methods.even.living import Width
+from nodepath.methods.even.living import Width, check_width
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
 from nodepath.options import is_number
+from nodepath.registry import nearest
 
 __all__ = ["EvenNodePathBalancing", "drawn"]
 
@@ -48,7 +50,8 @@ class EvenNodePathBalancing:
             enough for every living channel; or the name of a budget ("erk"), on layers of living channels alone.
 
     The network's own inputs and outputs all live; where the weights do not suffice, inputs go unread first. A width
-    whose channels cannot hold the budget, or need more than it to lie on paths, yields, with a `BudgetWarning`.
+    whose channels cannot hold the budget, or need more than it to lie on paths, yields, with a `BudgetWarning`; where
+    the weights of each layer are given, the groups beside layers that cannot hold theirs.
 
     Cost: about ten walks through the model in which a layer costs as much as it has channels, one draw a kernel, and
     two boolean passes. Needs data: no.
@@ -66,6 +69,10 @@ class EvenNodePathBalancing:
     def __post_init__(self) -> None:
         if isinstance(self.width, str) and self.width != "auto":
             raise ArgumentError(f"width is '{self.width}'; pass a share of the channels in (0, 1], shares, or 'auto'")
+        if not isinstance(self.width, str):
+            check_width(self.width)
+        if not isinstance(self.budget, str) or self.budget not in (PATHS, *BUDGETS):
+            raise ArgumentError(f"unknown budget '{self.budget}'; {nearest(str(self.budget), [PATHS, *BUDGETS])}")
         for name, least, most in (("fill", 0, 1), ("taper", -4, 4)):
             value = getattr(self, name)
             if not is_number(value) or not least <= float(value) <= most:
@@ -99,6 +106,8 @@ class EvenNodePathBalancing:
         if fits(every):
             return every
         narrow = _narrowed(designer, fits, self.taper)
+        if designer.counts is not None:
+            return designer.widened(narrow)
         if designer.room(narrow) >= designer.keep:
             return narrow
         return designer.widest(lambda some: designer.room(some) >= designer.keep, narrow, wider=True)
@@ -117,17 +126,25 @@ def _narrowed(designer: Designer, fits: Callable[[Sequence[int]], bool], taper: 
 
 def _fitting(designer: Designer, wanted: list[int]) -> list[int]:
     """The channels asked for, or more or fewer where the budget leaves no choice."""
-    if designer.room(wanted) < designer.keep:
+    way_out = "choose another width or sparsity"
+    if designer.counts is not None and (lacking := designer.lacking(wanted)):
+        name, room = next(iter(lacking.items()))
+        counts = designer.widened(wanted)
+        why = f"hold {room} of the {designer.counts[name]} weights that {name} is to keep, so more live"
+        way_out = "choose another width, or other counts"
+    elif designer.counts is None and designer.room(wanted) < designer.keep:
         counts = designer.widest(lambda some: designer.room(some) >= designer.keep, wanted, wider=True)
         why = f"hold {designer.room(wanted)} of {designer.keep} weights, so more live"
     elif designer.need(wanted) > designer.keep:
-        counts = designer.widest(lambda some: designer.need(some) <= designer.keep, wanted, wider=False)
+        counts = designer.widened(
+            designer.widest(lambda some: designer.need(some) <= designer.keep, wanted, wider=False)
+        )
         why = f"need {designer.need(wanted)} weights to lie on paths, more than {designer.keep}, so fewer live"
     else:
         return wanted
     if counts != wanted:
         warnings.warn(
-            f"npb-even: {sum(wanted)} living channels {why}: {sum(counts)}; choose another width or sparsity",
+            f"npb-even: {sum(wanted)} living channels {why}: {sum(counts)}; {way_out}",
             BudgetWarning,
             stacklevel=2,
         )
@@ -135,7 +152,7 @@ def _fitting(designer: Designer, wanted: list[int]) -> list[int]:
 
 
 def drawn(design: Design, designer: Designer) -> dict[str, Tensor]:
-    """Masks of all included layers, with exactly the budget.
+    """Masks of all included layers, with exactly the budget, and of each layer where its weights are given.
 
     Args:
         design: How many weights lie between which channels.
@@ -155,8 +172,11 @@ def drawn(design: Design, designer: Designer) -> dict[str, Tensor]:
             masks[name][row : row + len(mask)] |= mask
         else:
             masks[name] |= mask
+    # more than can carry a path; `respend` finds them a place, if there is one
     missing = designer.keep - sum(map(count_true, masks.values()))
-    for mask in masks.values():  # more than can carry a path; `respend` finds them a place, if there is one
+    for name, mask in masks.items():
+        if designer.counts is not None:
+            missing = designer.counts[name] - count_true(mask)
         free = (~mask.view(-1)).nonzero().flatten()[: max(0, missing)]
         mask.view(-1)[free] = True
         missing -= len(free)

@@ -48,12 +48,15 @@ def test_hubs_and_dead_ends_cost_efficiency(lenet, front, method):
     assert front.efficiency(nodepath.measure(lenet, X, masks)) < 0.97
 
 
-def test_no_point_is_beyond_the_bounds(lenet):
+@pytest.mark.parametrize("convention", ["exact", "paper"])
+def test_no_point_is_beyond_the_bounds(lenet, convention):
     for sparsity in (0.5, 0.9, 0.99, 0.997):
-        found = nodepath.frontier(lenet, X, sparsity=sparsity, points=4)
+        found = nodepath.frontier(lenet, X, sparsity=sparsity, points=4, convention=convention)
         assert all(point.nodes <= found.most_nodes for point in found.points)
         assert all(point.log10_paths <= found.most_log10_paths for point in found.points)
-    assert found.most_nodes < nodepath.measure(lenet, X).dense_nodes  # 184 weights cannot write 236 outputs
+    assert (
+        found.most_nodes < nodepath.measure(lenet, X, convention=convention).dense_nodes
+    )  # 184 weights cannot write 236 outputs
 
 
 def curve(*points: tuple[float, float]) -> Frontier:

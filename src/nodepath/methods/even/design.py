@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from nodepath.budgets import BUDGETS, Erk, apportion
-from nodepath.errors import ArgumentError
 from nodepath.methods.even.budget import Plan, plan
+from nodepath.methods.even.by_layer import of_steering, within_layers
 from nodepath.methods.even.living import Block, Groups
 from nodepath.methods.even.shared_out import shared_out
 from nodepath.paths.channels import channels
+from nodepath.paths.layer import Layer
 from nodepath.paths.network import Network
-from nodepath.paths.reach import steering
+from nodepath.paths.reach import reach, steering
 from nodepath.paths.site import Part
-from nodepath.registry import nearest
 
 __all__ = ["PATHS", "Design", "Designer", "Share"]
 
@@ -73,15 +73,12 @@ class Designer:
         included: The layers that may be pruned; what the others read and write all lives.
         keep: How many of their weights are kept.
         budget: `PATHS`, or the name of a budget, which shares the weights out among layers of the living channels.
-        counts: Parameter name -> weights of each layer, where they are given; overrides `budget`.
+        counts: Parameter name -> weights of each included layer, where they are given; overrides `budget`.
         generator: Decides which channels live; on the CPU.
 
     Attributes:
         groups: The channels, in groups.
         generator: As given.
-
-    Raises:
-        ArgumentError: There is no such budget.
     """
 
     def __init__(
@@ -93,8 +90,6 @@ class Designer:
         budget: str = PATHS,
         counts: Mapping[str, int] | None = None,
     ) -> None:
-        if budget != PATHS and budget not in BUDGETS:
-            raise ArgumentError(f"unknown budget '{budget}'; {nearest(budget, [PATHS, *BUDGETS])}")
         self.network, self.included, self.keep = network, frozenset(included), keep
         self.budget, self.counts, self.generator = budget, counts, generator
         tied = channels(network)
@@ -115,8 +110,7 @@ class Designer:
     @cached_property
     def _whole(self) -> dict[str, int]:
         """What ERK, or who was asked, keeps of each whole layer."""
-        layers = [layer for name, layer in self.network.layers.items() if name in self.included]
-        return dict(self.counts) if self.counts is not None else Erk()(layers, self.keep)
+        return dict(self.counts) if self.counts is not None else Erk()(list(self._layers.values()), self.keep)
 
     def blocks(self, counts: Sequence[int]) -> tuple[list[Block], list[Block], dict[Part, Tensor]]:
         """Between living channels: blocks that carry paths, blocks that steer, and which outputs live, by part.
@@ -157,6 +151,56 @@ class Designer:
         carrying, _, _ = self.blocks(counts)
         return sum(max(1, block.least_hidden) for block in carrying)
 
+    def lacking(self, counts: Sequence[int]) -> dict[str, int]:
+        """Layers that are to keep more weights than lie between their living channels, though wider ones hold more.
+
+        Args:
+            counts: How many channels of each group live.
+
+        Returns:
+            Parameter name -> weights between its living channels, at cells that carry paths; empty if no counts of
+            weights are given.
+        """
+        if self.counts is None:
+            return {}
+        rooms = self._rooms(counts)
+        return {name: room for name, room in rooms.items() if room < min(self.counts[name], self._most[name])}
+
+    def widened(self, counts: Sequence[int]) -> list[int]:
+        """Counts at which no layer is lacking: more channels of the groups beside layers that are.
+
+        Args:
+            counts: Where to begin.
+        """
+        wider = list(counts)
+        while lacking := self.lacking(wider):
+            for number in self.groups.beside(lacking):
+                wider[number] = min(self.groups.sizes[number], wider[number] + max(1, wider[number] // 16))
+        return wider
+
+    def _rooms(self, counts: Sequence[int]) -> dict[str, int]:
+        """Weights between living channels of each included layer, at cells that carry paths."""
+        rooms = dict.fromkeys(self._layers, 0)
+        for blocks in self.blocks(counts)[:2]:
+            for block in blocks:
+                rooms[block.part[0]] += block.pairs * self._cells[block.part[0]]
+        return rooms
+
+    @cached_property
+    def _most(self) -> dict[str, int]:
+        """The same if all channels live."""
+        return self._rooms(self.groups.sizes)
+
+    @cached_property
+    def _cells(self) -> dict[str, int]:
+        """Layer -> cells of a kernel that lie on a path, or steer one, of the dense network."""
+        live = reach(self.network, {}).weights
+        return {name: int(layer.kernels(live[name]).flatten(0, 2).any(0).sum()) for name, layer in self._layers.items()}
+
+    @property
+    def _layers(self) -> dict[str, Layer]:
+        return {name: layer for name, layer in self.network.layers.items() if name in self.included}
+
     def design(self, counts: Sequence[int], rounds: int = 6) -> Design:
         """Share the budget out between living channels.
 
@@ -167,17 +211,14 @@ class Designer:
         carrying, steers, living = self.blocks(counts)
         apart = self._control(carrying, steers)
         keep = self.keep - sum(share.number for share in apart)
-        planned = self._plan(carrying, living, keep, rounds)
-        caps = [float(block.pairs * int((planned.cells[block.part] > 0).sum())) for block in carrying]
-        amounts = np.array([planned.numbers[block.part] for block in carrying])
-        missing = keep - amounts.sum()
-        if missing > 1e-6 * max(keep, 1):  # a layer's budget is more than it holds: the others take it
-            amounts = shared_out(np.ones(len(caps)), amounts, np.array(caps), keep)
-        names = [str(number) for number in range(len(carrying))]
-        room = dict(zip(names, map(int, caps), strict=True))
-        fitted = apportion(dict(zip(names, map(float, amounts), strict=True)), room, min(keep, sum(room.values())))
+        planned = self._plan(carrying, apart, living, keep, rounds)
+        caps = [block.pairs * int((planned.cells[block.part] > 0).sum()) for block in carrying]
+        if self.counts is None:
+            numbers = _whole_numbers([planned.numbers[block.part] for block in carrying], caps, keep)
+        else:
+            numbers = self._asked(carrying, apart, caps)
         shares = [
-            Share(block, fitted[name], planned.cells[block.part]) for name, block in zip(names, carrying, strict=True)
+            Share(block, number, planned.cells[block.part]) for block, number in zip(carrying, numbers, strict=True)
         ]
         wide = [int(block.outputs.sum()) for block in carrying]
         inputs = max((int((block.inputs & block.fixed_inputs).sum()) for block in carrying[:1]), default=1)
@@ -190,37 +231,41 @@ class Designer:
         """As large a part of each layer's steering weights as ERK, or who was asked, keeps of the layer."""
         if not steers:
             return []
-        shares = []
+        wanted = []
         for block in steers:
             name = block.part[0]
-            every, part = self.network.layers[name], block.layer
-            outputs = int(self._steers[name].sum()) if len(every.rows) == 1 else part.outputs
-            number = round(self._whole[name] * outputs / every.outputs)
-            shares.append(min(number, block.pairs * part.cells))
-        # what carries paths must be able to take the rest
-        room = sum(block.pairs * block.layer.cells for block in carrying)
-        for number, block in enumerate(steers):
-            missing = self.keep - sum(shares) - room
-            shares[number] += max(0, min(missing, block.pairs * block.layer.cells - shares[number]))
+            every = self.network.layers[name]
+            outputs = int(self._steers[name].sum()) if len(every.rows) == 1 else block.layer.outputs
+            wanted.append(self._whole[name] * outputs / every.outputs)
+        if self.counts is not None:
+            shares = of_steering(steers, wanted, carrying, self.counts)
+        else:
+            shares = [min(round(want), b.pairs * b.layer.cells) for want, b in zip(wanted, steers, strict=True)]
+            # what carries paths must be able to take the rest
+            room = sum(block.pairs * block.layer.cells for block in carrying)
+            for number, block in enumerate(steers):
+                missing = self.keep - sum(shares) - room
+                shares[number] += max(0, min(missing, block.pairs * block.layer.cells - shares[number]))
         ones = [torch.ones(block.layer.shape[2:], dtype=torch.float64) for block in steers]
         return [Share(block, number, cells) for block, number, cells in zip(steers, shares, ones, strict=True)]
 
-    def _plan(self, blocks: list[Block], living: Mapping[Part, Tensor], keep: int, rounds: int) -> Plan:
+    def _plan(
+        self, blocks: list[Block], apart: list[Share], living: Mapping[Part, Tensor], keep: int, rounds: int
+    ) -> Plan:
         if self.counts is None and self.budget == PATHS:
             return plan(self.network, blocks, living, keep, rounds=rounds)
-        fixed = self._asked(blocks) if self.counts is not None else self._budgeted(blocks, keep)
+        if self.counts is None:
+            return plan(self.network, blocks, living, keep, self._budgeted(blocks, keep), rounds=2)
+        asked = self._asked(blocks, apart, [block.pairs * block.layer.cells for block in blocks])
+        fixed = {block.part: float(number) for block, number in zip(blocks, asked, strict=True)}
         return plan(self.network, blocks, living, keep, fixed, rounds=2)
 
-    def _asked(self, blocks: Sequence[Block]) -> dict[Part, float]:
-        """The counts asked for, parts of a layer in proportion to what they hold; steering weights are apart."""
-        numbers = {}
-        for block in blocks:
-            name = block.part[0]
-            mine = [other for other in blocks if other.part[0] == name]
-            every = self.network.layers[name]
-            control = float(self._steers[name].sum()) / every.outputs if name in self._steers else 0.0
-            numbers[block.part] = self._whole[name] * (1 - control) * block.pairs / max(1, sum(o.pairs for o in mine))
-        return numbers
+    def _asked(self, blocks: Sequence[Block], apart: Sequence[Share], caps: Sequence[int]) -> list[int]:
+        """The counts asked for without what steers, parts of a layer in proportion to what they hold."""
+        rest = dict(self._whole)
+        for share in apart:
+            rest[share.block.part[0]] -= share.number
+        return within_layers(blocks, [float(block.pairs) for block in blocks], caps, rest)
 
     def _budgeted(self, blocks: Sequence[Block], keep: int) -> dict[Part, float]:
         """What a budget gives layers of the living channels, and at least what these need."""
@@ -255,3 +300,15 @@ class Designer:
             middle = (good + bad) / 2
             good, bad = (middle, bad) if fits(scaled(math.exp(middle))) else (good, middle)
         return scaled(math.exp(good))
+
+
+def _whole_numbers(amounts: Sequence[float], caps: Sequence[int], keep: int) -> list[int]:
+    """Rounded; what blocks do not hold of their amounts the others take."""
+    real = np.array(amounts)
+    missing = keep - real.sum()
+    if missing > 1e-6 * max(keep, 1):
+        real = shared_out(np.ones(len(caps)), real, np.array(caps, dtype=float), keep)
+    names = [str(number) for number in range(len(caps))]
+    room = dict(zip(names, caps, strict=True))
+    fitted = apportion(dict(zip(names, map(float, real), strict=True)), room, min(keep, sum(caps)))
+    return [fitted[name] for name in names]

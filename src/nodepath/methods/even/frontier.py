@@ -16,6 +16,8 @@ from nodepath.methods.respend import respend
 from nodepath.paths import Network, Topology
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.measure import measure_network
+from nodepath.paths.node_bound import node_bound
+from nodepath.paths.nodes import convention_named
 from nodepath.paths.path_bound import log10_path_bound
 
 __all__ = ["Frontier", "FrontierPoint", "frontier"]
@@ -51,7 +53,8 @@ class Frontier:
         resolution: How paths are counted.
         points: Masks of `npb-even`, from the narrowest to the widest. Their numbers are exact; that nothing lies beyond
             the curve between them is what was found with every method tried, not a theorem.
-        most_nodes: No mask has more effective nodes: a bound, which the widest point often reaches.
+        most_nodes: No mask has more effective nodes: a bound, see `nodepath.paths.node_bound`, which the widest
+            point often reaches.
         most_log10_paths: No mask has more paths (log10): a bound, see `nodepath.paths.path_bound`.
     """
 
@@ -167,7 +170,7 @@ def frontier(
         topology.convention,
         resolution,
         tuple(sorted(found.values(), key=lambda point: point.width)),
-        _most_nodes(network, topology, keep + dense),
+        node_bound(network, keep + dense, convention_named(convention), topology.dense_nodes),
         log10_path_bound(network, keep + dense),
     )
 
@@ -185,9 +188,3 @@ def _ends(designer: Designer) -> tuple[float, float]:
     narrowest = least(lambda width: designer.room(designer.groups.counts(width)) >= designer.keep)
     too_wide = least(lambda width: designer.need(designer.groups.counts(width)) > designer.keep)
     return narrowest, max(narrowest, too_wide if too_wide == 1.0 else too_wide * 0.999)
-
-
-def _most_nodes(network: Network, topology: Topology, kept: int) -> int:
-    """Each output channel that lives takes a weight of its own; the other nodes at most all live."""
-    outputs = sum(layer.outputs for layer in network.layers.values())
-    return min(topology.dense_nodes, max(0, topology.dense_nodes - outputs) + min(outputs, kept))

@@ -1,6 +1,6 @@
 """Which channels live: a share of each group of channels, and what lies between them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cached_property
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from nodepath.errors import ArgumentError
 from nodepath.methods.even.shared_out import shared_out
+from nodepath.options import is_number
 from nodepath.paths.channels import Channels, Side
 from nodepath.paths.layer import Layer
 from nodepath.paths.network import Network
 from nodepath.paths.site import Part
 from nodepath.registry import nearest
 
-__all__ = ["Block", "Groups", "Width"]
+__all__ = ["Block", "Groups", "Width", "check_width"]
 
 Width = float | Sequence[float] | Mapping[str, float]
 """Share of the channels of each group that live: one for all; one a group; or by patterns of the layers that write."""
@@ -135,23 +136,42 @@ class Groups:
         """The share of each group.
 
         Raises:
-            ArgumentError: Not a share in (0, 1] for each group; tells the groups.
+            ArgumentError: Not a share in (0, 1] for each group; tells the groups. A pattern that sets no group's share.
         """
         if isinstance(width, Mapping):
+            self._check_patterns(width)
             return [self._named(width, number) for number in range(len(self.sizes))]
         if len(width) != len(self.sizes):
             raise ArgumentError(f"width has {len(width)} shares; the network has {self._listed()}")
         return [share_of(each) for each in width]
 
     def _named(self, width: Mapping[str, float], number: int) -> float:
-        for pattern, share in width.items():
-            if any(fnmatch(name, pattern) for name in self.writers[number]):
-                return share_of(share)
-        unused = next((p for p in width if not any(fnmatch(n, p) for names in self.writers for n in names)), None)
-        if unused is not None:
-            names = [name for names in self.writers for name in names]
-            raise ArgumentError(f"width pattern '{unused}' matches no layer; {nearest(unused, names)}")
-        return 1.0
+        names = self.writers[number]
+        fitting = (share_of(share) for pattern, share in width.items() if any(fnmatch(n, pattern) for n in names))
+        return next(fitting, 1.0)
+
+    def _check_patterns(self, width: Mapping[str, float]) -> None:
+        """All of them: a typo that an earlier pattern covers would go unseen."""
+        names = [name for names in self.writers for name in names]
+        for pattern in width:
+            if any(fnmatch(name, pattern) for name in names):
+                continue
+            whole = next((name for name in self.network.layers if fnmatch(name, pattern)), None)
+            if whole is None:
+                raise ArgumentError(f"width pattern '{pattern}' matches no layer; {nearest(pattern, names)}")
+            raise ArgumentError(
+                f"width pattern '{pattern}' matches only layers whose outputs all live ({whole}): the network's own, "
+                "or what a layer that is left dense reads or writes; leave it out"
+            )
+
+    def beside(self, names: Collection[str]) -> list[int]:
+        """The groups that some layers read or write.
+
+        Args:
+            names: Parameter names.
+        """
+        sides = [self._of[side.channels[side.channels >= 0]] for side in self.channels.sides if side.part[0] in names]
+        return [number for number in torch.unique(torch.cat(sides)).tolist() if number >= 0]
 
     def _listed(self) -> str:
         first = [f"{names[0]} ({size})" for names, size in zip(self.writers, self.sizes, strict=True) if names]
@@ -217,15 +237,32 @@ def _at(values: Tensor, channels: Tensor, *, unknown: bool) -> Tensor:
     return torch.where(channels >= 0, values[channels.clamp(min=0)], unknown)
 
 
-def share_of(value: float) -> float:
+def share_of(value: object) -> float:
     """Check a share of channels.
 
     Raises:
         ArgumentError: It is no number in (0, 1].
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+    if not is_number(value) or not 0 < float(value) <= 1:  # type: ignore[arg-type]
         raise ArgumentError(f"width is {value!r}; pass a share of the channels in (0, 1], shares, or 'auto'")
-    return float(value)
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_width(width: object) -> None:
+    """Check what can be said of a width without a network.
+
+    Raises:
+        ArgumentError: Neither a share of channels, nor shares, nor patterns with their shares.
+    """
+    if isinstance(width, Mapping):
+        for pattern in width:
+            if not isinstance(pattern, str):
+                raise ArgumentError(
+                    f"width has the key {pattern!r}; pass patterns of layer names, e.g. 'layer1*', or a list of shares"
+                )
+    each = width.values() if isinstance(width, Mapping) else width if isinstance(width, Sequence) else [width]
+    for share in each:
+        share_of(share)
 
 
 def _per_group(living: Tensor, groups: int) -> Tensor:
