@@ -115,7 +115,7 @@ def test_fewer_samples_than_steps_are_refused():
         ({"lr": 0.0}, "lr is 0.0"),
         ({"momentum": 1.0}, "momentum is 1.0; prospr needs a number from 0 to below 1"),
         ({"momentum": "much"}, "momentum is 'much'"),
-        ({"first_order": 1}, "first_order is 1; pass True or False"),
+        ({"first_order": 1}, "first_order is 1; choose True or False"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):

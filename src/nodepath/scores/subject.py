@@ -7,13 +7,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
+from nodepath.paths.substitution import run_with
 from nodepath.scores.batch import Batch
 from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of, taking_statistics
 from nodepath.scores.twice import are_cut_off
@@ -230,7 +230,7 @@ class Subject:
     def _call(self, replaced: dict[str, Tensor], inputs: Any) -> Any:
         kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
         args = () if kwargs else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        return functional_call(self.network.model, replaced, args, kwargs)
+        return run_with(self.network.model, replaced, args, kwargs)
 
 
 _STATISTICS = ("running_mean", "running_var")
