@@ -31,6 +31,7 @@ from nodepath.paths.example import ExampleInput
 from nodepath.paths.reach import reach
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
 from nodepath.scores.check_batch import check_batch
+from nodepath.scores.precision import at_least_single
 
 __all__ = ["prune"]
 
@@ -164,6 +165,7 @@ def _chosen(
     data = read()
     if data is not None:
         check_batch(network, data)
+        weights = {name: at_least_single(weight) for name, weight in weights.items()}
     mode = batch_norm_mode(str(bn or getattr(chosen, "bn", "eval-identity")))
 
     def choose(keep: int) -> Choice:

@@ -11,6 +11,7 @@ from nodepath.errors import ArgumentError, NonFiniteError
 from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.scores.batch import rows
 from nodepath.scores.batch_norm import norms_of
+from nodepath.scores.precision import at_least_single
 from nodepath.scores.subject import Subject, usable
 
 __all__ = ["mean_squared_slopes"]
@@ -42,6 +43,7 @@ def mean_squared_slopes(subject: Subject, weights: Mapping[str, Tensor]) -> dict
             "takes each sample alone; pass bn='warmed-up' for the batch's statistics, or 'eval-identity' or 'frozen'"
         )
     subject.check_parts()
+    weights = {name: at_least_single(weight) for name, weight in weights.items()}
     leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     together = max(1, _AT_ONCE // sum(weight.numel() for weight in weights.values()))
