@@ -1,4 +1,4 @@
-"""Models in half precision are scored in float32, from the numbers that they hold."""
+"""Models in half precision are scored in float32, from the numbers that they hold, and outside of autocast."""
 
 import copy
 
@@ -82,3 +82,26 @@ def test_a_model_in_float64_is_scored_in_float64_and_one_in_half_precision_stays
     pruned(name, half, batch_in(torch.bfloat16))
     assert all(tensor.dtype == before[key].dtype for key, tensor in half.state_dict().items())
     assert all(torch.equal(before[key], tensor) for key, tensor in half.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", HALVES)
+@pytest.mark.parametrize("name", SCORED)
+def test_autocast_does_not_reach_a_score(name, kind):
+    model, batch = model_in(torch.float32), batch_in(torch.float32)
+    network, found = Network(model, torch.zeros(1, 3, 8, 8)), []
+    for enabled in (True, False):
+        subject = Subject(network, torch.Generator().manual_seed(2), Batch.of(batch))
+        with torch.autocast("cpu", kind, enabled=enabled):
+            found.append(SCORES[name]()(subject, network.weights()))
+            assert torch.is_autocast_enabled("cpu") is enabled
+    inside, outside = found
+    assert all(torch.equal(inside[weight], outside[weight]) for weight in outside)
+
+
+@pytest.mark.filterwarnings("ignore::nodepath.errors.CollapseWarning", "ignore::nodepath.errors.BudgetWarning")
+@pytest.mark.parametrize("name", nodepath.methods.names())
+def test_autocast_does_not_change_a_mask(name):
+    batch = batch_in(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = pruned(name, model_in(torch.float32), batch)
+    assert inside == pruned(name, model_in(torch.float32), batch)

@@ -31,7 +31,7 @@ from nodepath.paths.example import ExampleInput
 from nodepath.paths.reach import reach
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
 from nodepath.scores.check_batch import check_batch
-from nodepath.scores.precision import at_least_single
+from nodepath.scores.precision import at_least_single, without_autocast
 
 __all__ = ["prune"]
 
@@ -171,7 +171,8 @@ def _chosen(
     def choose(keep: int) -> Choice:
         subject = Subject(network, seeded(seed), data, mode)
         problem = Problem(network, subject, weights, included, keep, scope, layer_counts)
-        return _checked(chosen(problem), problem, label)
+        with without_autocast(network.device):
+            return _checked(chosen(problem), problem, label)
 
     def living(keep: int) -> int:
         with warnings.catch_warnings():

@@ -13,6 +13,7 @@ from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.paths.operations.elementwise import ACTIVATIONS, CENTRED, NOT_ZERO_AT_ZERO, SCALED
 from nodepath.paths.substitution import run_with
+from nodepath.scores.precision import without_autocast
 from nodepath.scores.subject import Subject, usable
 
 __all__ = ["open_paths"]
@@ -97,7 +98,7 @@ def open_paths(subject: Subject, weights: Mapping[str, Tensor], masks: Mapping[s
             raise ArgumentError(
                 "the score batch holds whole numbers, and this method squares its inputs; choose 'snip'"
             )
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(subject.network.device):
             try:
                 with _Record() as record:
                     subject.run(weights, inputs)

@@ -16,7 +16,7 @@ from nodepath.paths.nested import replace_tensors
 from nodepath.paths.substitution import run_with
 from nodepath.scores.batch import Batch
 from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of, taking_statistics
-from nodepath.scores.precision import at_least_single
+from nodepath.scores.precision import at_least_single, without_autocast
 from nodepath.scores.twice import are_cut_off
 
 __all__ = ["BatchNormMode", "Subject", "batch_norm_mode", "usable"]
@@ -33,7 +33,8 @@ class Subject:
     is weighed by its number of samples. The sum is that of the whole batch but for roundings, so masks are the same but
     for near-ties. Where BatchNorm takes the statistics of what it sees, that would not be so, and parts are refused.
 
-    A model in half precision runs in float32 here, inputs and targets too; one in float64 in float64.
+    A model in half precision runs in float32 here, inputs and targets too; one in float64 in float64. The caller's
+    autocast is left.
 
     Attributes:
         network: The model as a graph.
@@ -123,7 +124,7 @@ class Subject:
         leaves = {name: at_least_single(weight).clone().requires_grad_() for name, weight in weights.items()}
         totals = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
         for inputs, targets in batch.parts:
-            with torch.enable_grad():
+            with torch.enable_grad(), without_autocast(self.network.device):
                 loss = self.loss_of(leaves, *replace_tensors((inputs, targets), usable))
                 found = of_part(loss, list(leaves.values()))
             for name, value in zip(leaves, found, strict=True):
