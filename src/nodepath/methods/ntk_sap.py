@@ -20,7 +20,7 @@ from nodepath.paths.network import explaining
 from nodepath.paths.semantics import EXACT
 from nodepath.paths.substitution import run_with
 from nodepath.reference import Reference
-from nodepath.scores.batch_norm import norms_of, taking_statistics
+from nodepath.scores.batch_norm import fresh_statistics, norms_of, taking_statistics
 
 __all__ = ["NTKSAP", "mask_slopes"]
 
@@ -135,6 +135,7 @@ def mask_slopes(
         for name, held in (*model.named_parameters(), *model.named_buffers())
         if name not in copies[0]
     }
+    rest |= fresh_statistics(model, next(iter(copies[0].values())))
     with evaluating(model) as repeat, torch.enable_grad(), explaining(model):
         leaves: list[dict[str, Tensor]] = []
         for weights in copies:

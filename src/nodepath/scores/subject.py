@@ -15,7 +15,15 @@ from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
 from nodepath.paths.substitution import run_with
 from nodepath.scores.batch import Batch
-from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of, taking_statistics
+from nodepath.scores.batch_norm import (
+    BatchNormMode,
+    batch_norm_mode,
+    check_statistics,
+    fresh_statistics,
+    identity_statistics,
+    norms_of,
+    taking_statistics,
+)
 from nodepath.scores.precision import at_least_single, without_autocast
 from nodepath.scores.twice import are_cut_off
 
@@ -145,12 +153,14 @@ class Subject:
         return self.batch
 
     def check_parts(self) -> None:
-        """Refuse parts that BatchNorm would tell apart.
+        """Refuse parts that BatchNorm would tell apart, and statistics to be frozen that there are none of.
 
         Raises:
-            ArgumentError: There are several, and it takes statistics of each.
+            ArgumentError: There are several parts, and it takes statistics of each; or it has none of its own.
         """
         batch = self.data
+        if self.bn == "frozen":
+            check_statistics(self.network.model)
         if len(batch.parts) > 1 and self.bn in ("train-batch", "warmed-up") and norms_of(self.network.model):
             raise ArgumentError(
                 f"batch comes in {len(batch.parts)} parts, and with bn='{self.bn}' BatchNorm would take statistics of "
@@ -230,8 +240,9 @@ class Subject:
         held = {name: parameter.detach() for name, parameter in model.named_parameters()}
         coarse = {name: own for name, own in held.items() if at_least_single(own) is not own}
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        identity = identity_statistics(model) if self.bn == "eval-identity" else {}
-        replaced = {**coarse, **buffers, **weights, **identity}
+        like = next(iter(weights.values()))
+        given = {"eval-identity": identity_statistics, "warmed-up": fresh_statistics}.get(self.bn)
+        replaced = {**coarse, **buffers, **weights, **(given(model, like) if given else {})}
         return {name: at_least_single(tensor) for name, tensor in replaced.items()}
 
     def _call(self, replaced: dict[str, Tensor], inputs: Any) -> Any:
