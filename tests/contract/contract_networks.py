@@ -39,6 +39,22 @@ class Tokens(nn.Module):
         return self.head(x.mean(dim=1))
 
 
+class Aliased(nn.Module):
+    """A layer and a norm that go by two names each, and two layers that share a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Linear(6, 10), nn.BatchNorm1d(10)
+        self.middle, self.again, self.head = nn.Linear(10, 10), nn.Linear(10, 10), nn.Linear(10, CLASSES)
+        self.again.weight = self.middle.weight
+        self.body = nn.Sequential(
+            *(self.stem, self.norm, nn.ReLU(), self.middle, nn.ReLU(), self.again, nn.ReLU(), self.head)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
 def conv() -> nn.Module:
     return nn.Sequential(
         *(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.5)),
@@ -83,6 +99,7 @@ _KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv1d": (conv1d, (2, 12)),
     "transposed": (transposed, (3, 7, 7)),
     "tokens": (Tokens, (4, 6)),
+    "aliased": (Aliased, (6,)),
 }
 KINDS = tuple(_KINDS)
 CHAINS = ("conv", "mlp", "grouped", "conv1d", "transposed")
@@ -116,4 +133,6 @@ def batch(kind: str) -> tuple[Tensor, Tensor]:
 def prunable(kind: str) -> dict[str, Tensor]:
     """Parameter name -> weight of each prunable layer, by the type of its module."""
     kinds = nn.Linear | nn.modules.conv._ConvNd
-    return {f"{n}.weight": m.weight for n, m in build(kind).named_modules() if isinstance(m, kinds)}
+    model = build(kind)
+    layers = {id(m.weight) for m in model.modules() if isinstance(m, kinds)}
+    return {n: parameter for n, parameter in model.named_parameters() if id(parameter) in layers}

@@ -14,6 +14,10 @@ def footprint(model: nn.Module) -> dict[str, Any]:
     return {
         "parameters": {n: (id(p), p.data_ptr(), p._version, p.detach().clone()) for n, p in parameters.items()},
         "buffers": {n: (id(b), b.clone()) for n, b in buffers.items()},
+        "places": {
+            n: [(k, id(t), type(t)) for held in (m._parameters, m._buffers) for k, t in held.items()]
+            for n, m in model.named_modules()
+        },
         "requires_grad": {n: p.requires_grad for n, p in parameters.items()},
         "grads": {n: (id(p.grad), None if p.grad is None else p.grad.clone()) for n, p in parameters.items()},
         "modes": {n: m.training for n, m in model.named_modules()},

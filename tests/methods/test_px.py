@@ -152,6 +152,22 @@ def test_follows_what_opens_in_a_convolutional_network():
     assert torch.allclose(open_paths(double, double.network.weights(), {})[0][0], expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_follows_what_opens_where_layers_share_a_weight(shared):
+    """As in the same network with a copy of it; the second layer's own bias is left out too."""
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2)).double()
+    model[2].weight = model[0].weight if shared else nn.Parameter(model[0].weight.detach().clone())
+    inputs, targets = batch()
+    subject = subject_of(model, (inputs, targets))
+    first = model[0](inputs).relu()
+    gates = [(first > 0).double(), (model[2](first) > 0).double()]
+    ones = [torch.ones_like(model[place].weight) for place in (0, 2, 4)]
+    expected = ((inputs.square() @ ones[0].T * gates[0]) @ ones[1].T * gates[1]) @ ones[2].T
+    (found,) = open_paths(subject, subject.network.weights(), {})
+    assert torch.allclose(found[0], expected.sum(0), rtol=1e-12)
+
+
 def test_sums_that_float32_cannot_hold_are_taken_in_float64():
     model = nn.Sequential(*(layer for _ in range(60) for layer in (nn.Linear(32, 32, bias=False), nn.ReLU())))
     with torch.no_grad():

@@ -102,6 +102,13 @@ def test_steps_that_diverge_are_an_error_that_names_the_rate():
         ProsPr(lr=1e308)(subject, subject.network.weights())
 
 
+@pytest.mark.parametrize(("bn", "way_out"), [("train-batch", r"a smaller lr$"), ("frozen", "or bn='train-batch'$")])
+def test_steps_that_diverge_name_the_ways_out_that_are_left(bn, way_out):
+    subject = about(SmoothNet(), data(12), bn=bn)
+    with pytest.raises(NonFiniteError, match=way_out):
+        ProsPr(lr=1e308)(subject, subject.network.weights())
+
+
 def test_fewer_samples_than_steps_are_refused():
     subject = about(SmoothNet(), data(3), bn="eval-identity")
     with pytest.raises(ArgumentError, match=r"3 samples.*4 steps"):
@@ -115,7 +122,7 @@ def test_fewer_samples_than_steps_are_refused():
         ({"lr": 0.0}, "lr is 0.0"),
         ({"momentum": 1.0}, "momentum is 1.0; prospr needs a number from 0 to below 1"),
         ({"momentum": "much"}, "momentum is 'much'"),
-        ({"first_order": 1}, "first_order is 1; pass True or False"),
+        ({"first_order": 1}, "first_order is 1; choose True or False"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, message):

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from nodepath.errors import UnknownOperationError
 from nodepath.methods.iterate import iterate, without_pruned
@@ -19,8 +18,9 @@ from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import tensors_in
 from nodepath.paths.network import explaining
 from nodepath.paths.semantics import EXACT
+from nodepath.paths.substitution import run_with
 from nodepath.reference import Reference
-from nodepath.scores.batch_norm import norms_of, taking_statistics
+from nodepath.scores.batch_norm import fresh_statistics, norms_of, taking_statistics
 
 __all__ = ["NTKSAP", "mask_slopes"]
 
@@ -135,6 +135,7 @@ def mask_slopes(
         for name, held in (*model.named_parameters(), *model.named_buffers())
         if name not in copies[0]
     }
+    rest |= fresh_statistics(model, next(iter(copies[0].values())))
     with evaluating(model) as repeat, torch.enable_grad(), explaining(model):
         leaves: list[dict[str, Tensor]] = []
         for weights in copies:
@@ -142,11 +143,11 @@ def mask_slopes(
             leaves.append({name: weight.requires_grad_(name in masks) for name, weight in masked.items()})
         if norms_of(model):
             with torch.no_grad(), repeat(), taking_statistics(model):
-                functional_call(model, {**rest, **leaves[0]}, args, kwargs)
+                run_with(model, {**rest, **leaves[0]}, args, kwargs)
         ends = []
         for copy in leaves:
             with repeat():  # whatever is random in the model is so in both alike
-                ends.append(_numbers(functional_call(model, {**rest, **copy}, args, kwargs)))
+                ends.append(_numbers(run_with(model, {**rest, **copy}, args, kwargs)))
         distance = torch.stack([(one - other).square().sum() for one, other in zip(*ends, strict=True)]).sum()
     if not distance.requires_grad:
         raise UnknownOperationError(

@@ -31,6 +31,7 @@ from nodepath.paths.example import ExampleInput
 from nodepath.paths.reach import reach
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
 from nodepath.scores.check_batch import check_batch
+from nodepath.scores.precision import at_least_single, without_autocast
 
 __all__ = ["prune"]
 
@@ -164,12 +165,14 @@ def _chosen(
     data = read()
     if data is not None:
         check_batch(network, data)
+        weights = {name: at_least_single(weight) for name, weight in weights.items()}
     mode = batch_norm_mode(str(bn or getattr(chosen, "bn", "eval-identity")))
 
     def choose(keep: int) -> Choice:
         subject = Subject(network, seeded(seed), data, mode)
         problem = Problem(network, subject, weights, included, keep, scope, layer_counts)
-        return _checked(chosen(problem), problem, label)
+        with without_autocast(network.device):
+            return _checked(chosen(problem), problem, label)
 
     def living(keep: int) -> int:
         with warnings.catch_warnings():

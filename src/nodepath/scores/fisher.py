@@ -8,6 +8,7 @@ from torch import Tensor
 
 from nodepath.reference import Reference
 from nodepath.scores.per_sample import mean_squared_slopes
+from nodepath.scores.precision import at_least_single
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -47,4 +48,4 @@ class Fisher:
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""
         squares = mean_squared_slopes(subject, weights)
-        return {name: weight**2 * squares[name] for name, weight in weights.items()}
+        return {name: at_least_single(weight) ** 2 * squares[name] for name, weight in weights.items()}

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.func import functional_call
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from nodepath.errors import ArgumentError, InputMismatchError
@@ -13,6 +12,8 @@ from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.paths.operations.elementwise import ACTIVATIONS, CENTRED, NOT_ZERO_AT_ZERO, SCALED
+from nodepath.paths.substitution import run_with
+from nodepath.scores.precision import without_autocast
 from nodepath.scores.subject import Subject, usable
 
 __all__ = ["open_paths"]
@@ -97,7 +98,7 @@ def open_paths(subject: Subject, weights: Mapping[str, Tensor], masks: Mapping[s
             raise ArgumentError(
                 "the score batch holds whole numbers, and this method squares its inputs; choose 'snip'"
             )
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(subject.network.device):
             try:
                 with _Record() as record:
                     subject.run(weights, inputs)
@@ -118,21 +119,33 @@ def _through(
     """Sums over the samples of what comes out: in float32 if that holds it, which takes a third of the time."""
     single = all(weight.dtype != torch.float64 for weight in weights.values())
     for dtype, scale in ((torch.float32, _SCALE), (torch.float64, 1.0))[0 if single else 1 :]:
-        state = network.model.state_dict(keep_vars=True)
-        values = {name: tensor.detach().to(dtype) for name, tensor in state.items() if tensor.is_floating_point()}
+        held = (*network.model.named_parameters(), *network.model.named_buffers())
+        values = {name: tensor.detach().to(dtype) for name, tensor in held if tensor.is_floating_point()}
         for name, weight in weights.items():
             values[name] = (masks[name] if name in masks else torch.ones_like(weight)).to(dtype)
-            bias = f"{name.removesuffix('weight')}bias"
-            if bias in values:
-                values[bias] = torch.zeros_like(values[bias])
+        for name, bias in _biases(network, weights).items():
+            values[name] = torch.zeros_like(bias, dtype=dtype)
         squares = {id(tensor): tensor.to(dtype).square() * scale for tensor in tensors_in(inputs)}
         squared = replace_tensors(inputs, lambda tensor, squares=squares: squares[id(tensor)])  # type: ignore[misc]
         with evaluating(network.model), _Replay(gates):
-            outputs = functional_call(network.model, values, *_call(squared))
+            outputs = run_with(network.model, values, *_call(squared))
         sums = [tensor.double().sum(0, keepdim=True) / scale for tensor in tensors_in(outputs)]
         if all(bool(torch.isfinite(each).all()) for each in sums):
             break
     return sums
+
+
+def _biases(network: Network, weights: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
+    """The biases of all layers that have one of the weights, which several may share."""
+    held = {id(network.parameters[name]) for name in weights}
+    found = {}
+    for prefix, module in network.model.named_modules():
+        for attribute, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            beside = f"{attribute.removesuffix('weight')}bias"
+            bias = module._parameters.get(beside)
+            if id(parameter) in held and bias is not None:
+                found[f"{prefix}.{beside}" if prefix else beside] = bias
+    return found
 
 
 def _call(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nodepath.options import check_choice, check_positive, check_whole
 from nodepath.reference import Reference
+from nodepath.scores.precision import at_least_single
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -65,6 +66,7 @@ class Hutchinson:
     def __call__(self, subject: Subject, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Score`."""
         cooled = replace(subject, batch=subject.data.at_temperature(self.temperature))
+        weights = {name: at_least_single(weight) for name, weight in weights.items()}
         diagonal = {name: torch.zeros_like(weight) for name, weight in weights.items()}
         for _ in range(self.probes):
             signs = {name: _signs(weight, subject.generator) for name, weight in weights.items()}

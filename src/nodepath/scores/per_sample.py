@@ -12,6 +12,7 @@ from nodepath.errors import ArgumentError, NonFiniteError
 from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.scores.batch import rows
 from nodepath.scores.batch_norm import norms_of
+from nodepath.scores.precision import at_least_single, without_autocast
 from nodepath.scores.subject import Subject, usable
 
 __all__ = ["mean_squared_slopes"]
@@ -45,22 +46,34 @@ def mean_squared_slopes(subject: Subject, weights: Mapping[str, Tensor]) -> dict
             "takes each sample alone; pass bn='warmed-up' for the batch's statistics, or 'eval-identity' or 'frozen'"
         )
     subject.check_parts()
+    weights = {name: at_least_single(weight) for name, weight in weights.items()}
     leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    together = max(1, _AT_ONCE // sum(weight.numel() for weight in weights.values()))
     for given in batch.parts:
-        part = replace_tensors(given, usable)
-        with torch.enable_grad():
-            subject.loss_of(leaves, *part)  # complains of what is wrong; inside of a map nothing can be looked at
-        settled, own = subject.settled(weights, part[0])
-        fixed = {name: value for name, value in own.items() if name not in weights}
-        samples = len(part[1])
-        for first in range(0, samples, together):
-            some = rows(part, first, min(first + together, samples))
-            squares = _together(settled, weights, fixed, some) if together > 1 else None
-            for name, square in (squares or _in_turn(settled, leaves, fixed, some)).items():
-                totals[name] += square / batch.samples
+        with without_autocast(subject.network.device):
+            _add_part(subject, weights, leaves, replace_tensors(given, usable), totals)
     return totals
+
+
+def _add_part(
+    subject: Subject,
+    weights: Mapping[str, Tensor],
+    leaves: Mapping[str, Tensor],
+    part: tuple[Any, Any],
+    totals: Mapping[str, Tensor],
+) -> None:
+    """Add the mean squares of the samples of one part, in place."""
+    together = max(1, _AT_ONCE // sum(weight.numel() for weight in weights.values()))
+    with torch.enable_grad():
+        subject.loss_of(leaves, *part)  # complains of what is wrong; inside of a map nothing can be looked at
+    settled, own = subject.settled(weights, part[0])
+    fixed = {name: value for name, value in own.items() if name not in weights}
+    samples = len(part[1])
+    for first in range(0, samples, together):
+        some = rows(part, first, min(first + together, samples))
+        squares = _together(settled, weights, fixed, some) if together > 1 else None
+        for name, square in (squares or _in_turn(settled, leaves, fixed, some)).items():
+            totals[name].add_(square / subject.data.samples)
 
 
 def _together(

@@ -9,6 +9,7 @@ from torch import Tensor
 from nodepath.errors import ArgumentError, NonFiniteError
 from nodepath.options import check_flag, check_positive, check_whole, is_number
 from nodepath.reference import Reference
+from nodepath.scores.precision import at_least_single
 from nodepath.scores.registry import SCORES
 from nodepath.scores.subject import Subject
 
@@ -82,8 +83,9 @@ class ProsPr:
         """See `Score`."""
         batches = subject.data.in_steps(self.inner_steps + 1)
         *inner, last = [replace(subject, batch=batch) for batch in batches]
-        parameters = {n: p.detach() for n, p in subject.network.parameters.items() if p.is_floating_point()}
-        trained, before = self._train(inner, {**parameters, **weights})
+        held = {n: p.detach() for n, p in subject.network.parameters.items() if p.is_floating_point()}
+        start = {name: at_least_single(tensor) for name, tensor in {**held, **weights}.items()}
+        trained, before = self._train(inner, start)
         back = self._slopes(last, trained, self.inner_steps)
         if not self.first_order:
             self._sweep(inner, before, back)
@@ -117,7 +119,8 @@ class ProsPr:
         except NonFiniteError as error:
             if number == 0:
                 raise
+            way_out = "a smaller lr" if step.bn == "train-batch" else "a smaller lr, or bn='train-batch'"
             raise NonFiniteError(
-                f"the loss after {number} steps of training at lr={self.lr} with bn='{step.bn}' is not finite; take a "
-                "smaller lr, or bn='train-batch'"
+                f"the loss after {number} steps of training at lr={self.lr} with bn='{step.bn}' is not finite; take "
+                f"{way_out}"
             ) from error

@@ -7,15 +7,24 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
+from nodepath.paths.substitution import run_with
 from nodepath.scores.batch import Batch
-from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of, taking_statistics
+from nodepath.scores.batch_norm import (
+    BatchNormMode,
+    batch_norm_mode,
+    check_statistics,
+    fresh_statistics,
+    identity_statistics,
+    norms_of,
+    taking_statistics,
+)
+from nodepath.scores.precision import at_least_single, without_autocast
 from nodepath.scores.twice import are_cut_off
 
 __all__ = ["BatchNormMode", "Subject", "batch_norm_mode", "usable"]
@@ -31,6 +40,9 @@ class Subject:
     A batch may come in several parts, so that a large one fits in memory: one part is run at a time, and what it gives
     is weighed by its number of samples. The sum is that of the whole batch but for roundings, so masks are the same but
     for near-ties. Where BatchNorm takes the statistics of what it sees, that would not be so, and parts are refused.
+
+    A model in half precision runs in float32 here, inputs and targets too; one in float64 in float64. The caller's
+    autocast is left.
 
     Attributes:
         network: The model as a graph.
@@ -117,10 +129,10 @@ class Subject:
         """Sum over the parts of what each gives for each weight, weighed by samples."""
         batch = self.data
         self.check_parts()
-        leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
-        totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        leaves = {name: at_least_single(weight).clone().requires_grad_() for name, weight in weights.items()}
+        totals = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
         for inputs, targets in batch.parts:
-            with torch.enable_grad():
+            with torch.enable_grad(), without_autocast(self.network.device):
                 loss = self.loss_of(leaves, *replace_tensors((inputs, targets), usable))
                 found = of_part(loss, list(leaves.values()))
             for name, value in zip(leaves, found, strict=True):
@@ -141,12 +153,14 @@ class Subject:
         return self.batch
 
     def check_parts(self) -> None:
-        """Refuse parts that BatchNorm would tell apart.
+        """Refuse parts that BatchNorm would tell apart, and statistics to be frozen that there are none of.
 
         Raises:
-            ArgumentError: There are several, and it takes statistics of each.
+            ArgumentError: There are several parts, and it takes statistics of each; or it has none of its own.
         """
         batch = self.data
+        if self.bn == "frozen":
+            check_statistics(self.network.model)
         if len(batch.parts) > 1 and self.bn in ("train-batch", "warmed-up") and norms_of(self.network.model):
             raise ArgumentError(
                 f"batch comes in {len(batch.parts)} parts, and with bn='{self.bn}' BatchNorm would take statistics of "
@@ -223,22 +237,26 @@ class Subject:
 
     def _replaced(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         model = self.network.model
+        held = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        coarse = {name: own for name, own in held.items() if at_least_single(own) is not own}
         buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        identity = identity_statistics(model) if self.bn == "eval-identity" else {}
-        return {**buffers, **weights, **identity}
+        like = next(iter(weights.values()))
+        given = {"eval-identity": identity_statistics, "warmed-up": fresh_statistics}.get(self.bn)
+        replaced = {**coarse, **buffers, **weights, **(given(model, like) if given else {})}
+        return {name: at_least_single(tensor) for name, tensor in replaced.items()}
 
     def _call(self, replaced: dict[str, Tensor], inputs: Any) -> Any:
         kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
         args = () if kwargs else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        return functional_call(self.network.model, replaced, args, kwargs)
+        return run_with(self.network.model, replaced, args, kwargs)
 
 
 _STATISTICS = ("running_mean", "running_var")
 
 
 def usable(tensor: Tensor) -> Tensor:
-    """Tensors made in inference mode cannot be differentiated through."""
-    return tensor.clone() if tensor.is_inference() else tensor
+    """Data as a score takes them: tensors made in inference mode cannot be differentiated through."""
+    return at_least_single(tensor.clone() if tensor.is_inference() else tensor)
 
 
 def _out_of_memory(error: Exception) -> bool:
