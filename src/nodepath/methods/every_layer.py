@@ -1,19 +1,18 @@
 """Layers that no path runs through are brought back; what lives elsewhere pays."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from nodepath.masks import count_true
 from nodepath.methods.kept import Masks, added, count, living, without_some
 from nodepath.paths import Network
 from nodepath.paths.layer import Layer
 
-__all__ = ["dead_layers", "with_dead_layers"]
+__all__ = ["dead_layers", "ways_back"]
 
 _DRAWS = 6
-"""Few weights that bring every layer to life are looked for so often, where those found are more than there are."""
+"""So many sets of few weights that bring layers to life are drawn at most."""
 
 _TRIES = 8
 """So often as many weights as are too many are drawn to give way together, before half as many are."""
@@ -35,9 +34,9 @@ def dead_layers(network: Network, alive: Mapping[str, Tensor]) -> list[str]:
     return [name for name in dead if bool(dense[name].any())]
 
 
-def with_dead_layers(
+def ways_back(
     network: Network, alive: Mapping[str, Tensor], dead: Sequence[str], keep: int, generator: torch.Generator
-) -> Masks | None:
+) -> Iterator[Masks]:
     """Living weights, at most `keep`, in each layer that has some and in as many dead ones as can be, all or half.
 
     First a *core* is found: few weights that alone give each of these layers a living one. Then the living come back
@@ -50,22 +49,22 @@ def with_dead_layers(
         keep: The most weights to keep.
         generator: For the draws among equals; on the CPU.
 
-    Returns:
-        Masks, all of whose weights live; None if that would take too many for any of the dead.
+    Yields:
+        Masks, all of whose weights live, of a few draws; none if that would take too many for any of the dead.
 
     Cost: for a core two or three walks a layer, and where several weights of one are needed, about twice as many as
     binary digits in its size for each; then some for each weight that gives way.
     """
     lived = [name for name, mask in alive.items() if bool(mask.any())]
-    number = len(dead)
-    while number:
+    number, found = len(dead), False
+    while number and not found:
         for draw in range(_DRAWS if len(lived) + number <= keep else 0):
             core = _core(network, alive, [*lived, *dead[:number]], draw, generator)
             if count(core) <= keep:
+                found = True
                 joined = {name: mask | core[name] for name, mask in alive.items()}
-                return _thinned(network, joined, core, keep, generator)
+                yield _thinned(network, joined, core, keep, generator)
         number //= 2
-    return None
 
 
 def _dense(masks: Mapping[str, Tensor]) -> Masks:
@@ -149,7 +148,7 @@ def _fewer(network: Network, masks: Masks, loose: Masks, excess: int, generator:
     tried: list[Masks] = []
     while size:
         tried = []
-        for some in torch.randperm(count(loose), generator=generator).split(size)[:_TRIES]:
+        for some in torch.split(torch.randperm(count(loose), generator=generator), size)[:_TRIES]:
             fewer = living(network, without_some(masks, loose, some))
             if count(fewer) == kept - len(some):
                 return fewer

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nodepath.errors import BudgetWarning
 from nodepath.masks import count_true
-from nodepath.methods.every_layer import dead_layers, with_dead_layers
+from nodepath.methods.every_layer import dead_layers, ways_back
 from nodepath.methods.kept import Masks, added, count, living, with_some, without_some
 from nodepath.methods.selection import top
 from nodepath.paths import Network
@@ -35,7 +35,7 @@ def respend(
     *Places* lie beside what lives: each layer fills its own, fullest kernels first, which moves the fewest nodes; what
     it has no place for goes to the other layers. At random among equals. Where there is neither, weights are spent
     together on a path of their own. A layer that has died by then is brought back where the weights suffice for a path
-    through it, see `with_dead_layers`.
+    through it, see `ways_back`.
 
     Args:
         network: The network.
@@ -53,13 +53,17 @@ def respend(
         BudgetWarning: There are kept weights on no path, and no place where they would lie on one.
     """
     done, live = _settled(network, dict(masks), generator, nodes_first=nodes_first, by_layer=by_layer)
-    while not by_layer:
-        # at the end, since the moves may take a layer's last weights, and a way back can need more than were dead
-        dead = dead_layers(network, live)
-        woken = with_dead_layers(network, live, dead, count(done), generator)
-        if woken is None:
+    # at the end, since the moves may take a layer's last weights, and a way back can need more than were dead
+    while not by_layer and (dead := dead_layers(network, live)):
+        best: tuple[Masks, Masks] | None = None
+        for way in ways_back(network, live, dead, count(done), generator):
+            found = _settled(network, _filled(way, done), generator, nodes_first=nodes_first)
+            best = found if best is None else max(best, found, key=lambda some: count(some[1]))
+            if count(best[1]) == count(done):
+                break
+        if best is None:
             break
-        done, live = _settled(network, _filled(woken, done), generator, nodes_first=nodes_first)
+        done, live = best
     if count(live) < count(done):
         warnings.warn(
             f"{count(done) - count(live)} of {count(done)} kept weights lie on no path, and would on none elsewhere; "
