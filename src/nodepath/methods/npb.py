@@ -48,7 +48,7 @@ class NodePathBalancing:
         beta: Weight of open kernels, >= 0; convolutions only.
         max_per_kernel: The most weights in a kernel. A soft cap: a layer whose budget needs more gets the least that
             holds it. None: the preset's, which by default is none.
-        budget: How many weights each layer keeps. Each gets at least one, if there are as many.
+        budget: How many weights each layer keeps. Each gets at least one, if there are enough for paths through all.
         cells: Which weights of a kernel. "paths": drawn by a power of the pixel-level paths that they would carry, so
             that kernels spread out on large maps and stay near the centre on small ones, where others lead nowhere;
             "random": drawn among those that carry any; or the best of those by a score: its name ("magnitude"), or

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from nodepath.errors import BudgetWarning
 from nodepath.masks import count_true
+from nodepath.methods.every_layer import dead_layers, ways_back
+from nodepath.methods.kept import Masks, added, count, living, with_some, without_some
 from nodepath.methods.selection import top
 from nodepath.paths import Network
 from nodepath.paths.layer import Layer
-from nodepath.paths.reach import openings, reach
+from nodepath.paths.reach import openings
 
 __all__ = ["respend"]
-
-Masks = dict[str, Tensor]
 
 _TRIES = 64
 """So many weights are looked at for one that can give way."""
@@ -34,7 +34,8 @@ def respend(
     *Bridges* are places where one weight more gives a path to weights that have none: they bring dead channels back.
     *Places* lie beside what lives: each layer fills its own, fullest kernels first, which moves the fewest nodes; what
     it has no place for goes to the other layers. At random among equals. Where there is neither, weights are spent
-    together on a path of their own.
+    together on a path of their own. A layer that has died by then is brought back where the weights suffice for a path
+    through it, see `ways_back`.
 
     Args:
         network: The network.
@@ -46,57 +47,63 @@ def respend(
     Returns:
         Masks with the same number of kept weights.
 
-    Cost: a few boolean passes a round; each round ends with fewer weights on no path.
+    Cost: a few boolean passes a round; each round ends with fewer weights on no path. More where a layer has died.
 
     Warns:
         BudgetWarning: There are kept weights on no path, and no place where they would lie on one.
     """
-    masks = dict(masks)
-    keep = _count(masks)
-    live = _live(network, masks)
+    done, live = _settled(network, dict(masks), generator, nodes_first=nodes_first, by_layer=by_layer)
+    # at the end, since the moves may take a layer's last weights, and a way back can need more than were dead
+    while not by_layer and (dead := dead_layers(network, live)):
+        best: tuple[Masks, Masks] | None = None
+        for way in ways_back(network, live, dead, count(done), generator):
+            found = _settled(network, _filled(way, done), generator, nodes_first=nodes_first)
+            best = found if best is None else max(best, found, key=lambda some: count(some[1]))
+            if count(best[1]) == count(done):
+                break
+        if best is None:
+            break
+        done, live = best
+    if count(live) < count(done):
+        warnings.warn(
+            f"{count(done) - count(live)} of {count(done)} kept weights lie on no path, and would on none elsewhere; "
+            "they stay without effect",
+            BudgetWarning,
+            stacklevel=2,
+        )
+    return done
+
+
+def _settled(
+    network: Network, masks: Masks, generator: torch.Generator, *, nodes_first: bool, by_layer: bool = False
+) -> tuple[Masks, Masks]:
+    """Masks with as many weights, of which those that lie on no path find no place, and what of them lives."""
+    keep, live = count(masks), living(network, masks)
     moves = [_bridged, _moved, _woken] if nodes_first else [_moved, _bridged, _woken]
     if by_layer:
         moves = [_moved_within]
-    while _count(live) < keep:
+    while count(live) < keep:
         better = next(filter(None, (move(network, masks, live, generator) for move in moves)), None)
         if better is None:
-            warnings.warn(
-                f"{keep - _count(live)} of {keep} kept weights lie on no path, and would on none elsewhere; they stay "
-                "without effect",
-                BudgetWarning,
-                stacklevel=2,
-            )
-            return masks
-        live = _live(network, better)
+            return masks, live
+        live = living(network, better)
         masks = _filled(live, masks, by_layer=by_layer)
-    return live
+    return live, live
 
 
 def _bridged(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
     """Masks with as many bridges as leave the living within the budget; None if no bridge helps."""
-    keep, alive = _count(masks), _count(live)
+    keep, alive = count(masks), count(live)
     around, beside = openings(network, masks), openings(network, live)
     bridges = {name: around[name] & ~beside[name] & ~mask for name, mask in masks.items()}
-    drawn = torch.randperm(_count(bridges), generator=generator)
+    drawn = torch.randperm(count(bridges), generator=generator)
     number = min(len(drawn), max(1, (keep - alive) // 2))
     while number:
-        bridged = _with_some(masks, bridges, drawn[:number].sort().values)
-        if alive < _count(_live(network, bridged)) <= keep:
+        bridged = with_some(masks, bridges, drawn[:number].sort().values)
+        if alive < count(living(network, bridged)) <= keep:
             return bridged
         number //= 2
     return None
-
-
-def _with_some(masks: Masks, more: Masks, which: Tensor) -> Masks:
-    """Masks with some of others added: those of these numbers, counted over all layers in order."""
-    made, before = dict(masks), 0
-    for name, mask in more.items():
-        number = count_true(mask)
-        here = which[(which >= before) & (which < before + number)] - before
-        before += number
-        if len(here):
-            made[name] = _added(masks[name], mask.flatten().nonzero().flatten()[here.to(mask.device)])
-    return made
 
 
 def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
@@ -106,15 +113,15 @@ def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generat
     out, as long as the rest makes one. Where the dead are fewer than it needs, living ones give way on which no others
     depend.
     """
-    alive, keep = _count(live), _count(masks)
-    every = _live(network, {name: torch.ones_like(mask) for name, mask in masks.items()})
+    alive, keep = count(live), count(masks)
+    every = living(network, {name: torch.ones_like(mask) for name, mask in masks.items()})
     more = {name: _shuffled(every[name] & ~mask, generator) for name, mask in live.items()}
 
     def with_more(name: str, chosen: Tensor) -> Masks:
-        return {other: _added(live[other], chosen if other == name else more[other]) for other in live}
+        return {other: added(live[other], chosen if other == name else more[other]) for other in live}
 
     def makes_one(name: str, chosen: Tensor) -> bool:
-        return _count(_live(network, with_more(name, chosen))) > alive
+        return count(living(network, with_more(name, chosen))) > alive
 
     names = sorted(more, key=lambda name: -len(more[name]))
     if not makes_one(names[0], more[names[0]]):
@@ -131,7 +138,7 @@ def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generat
                 break
             more[name] = smaller
     made = with_more(names[0], more[names[0]])
-    for _ in range(_count(made) - keep):
+    for _ in range(count(made) - keep):
         fewer = _without_one(network, made, live, generator)
         if fewer is None:
             return None
@@ -140,14 +147,17 @@ def _woken(network: Network, masks: Masks, live: Masks, generator: torch.Generat
 
 
 def _without_one(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
-    """Masks without one of the living, such that all others live; None if some tries find none."""
-    number = _count(masks)
-    for place in torch.randperm(_count(live), generator=generator)[:_TRIES]:
-        one = _with_some({name: torch.zeros_like(mask) for name, mask in live.items()}, live, place.reshape(1))
-        fewer = {name: mask & ~one[name] for name, mask in masks.items()}
-        if _count(fewer) == _count(_live(network, fewer)) == number - 1:
+    """Masks without one of the living, no layer's last, such that all others live; None if some tries find none."""
+    number, layers = count(masks), _alive(masks)
+    for place in torch.randperm(count(live), generator=generator)[:_TRIES]:
+        fewer = without_some(masks, live, place.reshape(1))
+        if count(fewer) == count(living(network, fewer)) == number - 1 and _alive(fewer) == layers:
             return fewer
     return None
+
+
+def _alive(masks: Masks) -> list[str]:
+    return [name for name, mask in masks.items() if bool(mask.any())]
 
 
 def _shuffled(places: Tensor, generator: torch.Generator) -> Tensor:
@@ -156,19 +166,10 @@ def _shuffled(places: Tensor, generator: torch.Generator) -> Tensor:
     return found[torch.randperm(len(found), generator=generator).to(found.device)]
 
 
-def _added(mask: Tensor, places: Tensor) -> Tensor:
-    """A mask with the places of these numbers."""
-    if not len(places):
-        return mask
-    made = mask.clone(memory_format=torch.contiguous_format)
-    made.view(-1)[places] = True
-    return made
-
-
 def _moved(network: Network, masks: Masks, live: Masks, generator: torch.Generator) -> Masks | None:
     """The living, and the dead where they would live; None if there is no place."""
     places, moving = _within(network, masks, live)
-    spare = _count(masks) - _count(live) - sum(moving.values())
+    spare = count(masks) - count(live) - sum(moving.values())
     free = {name: count_true(place) - moving[name] for name, place in places.items()}
     for name in sorted(masks, key=lambda name: -free[name]):
         more = min(spare, free[name])
@@ -201,7 +202,7 @@ def _placed(
             free = places[name].flatten().nonzero().flatten()
             fullness = _fullness(network.layers[name], mask).flatten()[free]
             wish = fullness + torch.rand(len(free), generator=generator, dtype=torch.float64).to(free.device)
-            made[name] = _added(mask, free[top(wish, number)])
+            made[name] = added(mask, free[top(wish, number)])
     return made
 
 
@@ -211,22 +212,13 @@ def _fullness(layer: Layer, mask: Tensor) -> Tensor:
     return layer.weights(kernels.sum(dim=3, keepdim=True).expand_as(kernels))
 
 
-def _filled(live: Masks, before: Masks, *, by_layer: bool) -> Masks:
+def _filled(live: Masks, before: Masks, *, by_layer: bool = False) -> Masks:
     """The living and, up to the budget, those that were kept before, in order of position."""
     made = dict(live)
-    missing = _count(before) - _count(live)
+    missing = count(before) - count(live)
     for name, mask in live.items():
         number = count_true(before[name]) - count_true(mask) if by_layer else missing
         rest = (before[name] & ~mask).flatten().nonzero().flatten()[: max(0, number)]
         missing -= len(rest)
-        made[name] = _added(mask, rest)
+        made[name] = added(mask, rest)
     return made
-
-
-def _live(network: Network, masks: Masks) -> Masks:
-    live = reach(network, masks).weights
-    return {name: live[name] for name in masks}
-
-
-def _count(masks: Masks) -> int:
-    return sum(map(count_true, masks.values()))
