@@ -72,9 +72,12 @@ def prune(
             one that comes nearest, found by bisection; `metadata` says what was reached.
         layer_counts: Instead of `sparsity`: parameter name -> number of weights to keep, for every included layer.
         scores: Instead of `method`: parameter name -> score of the weight's shape; the largest are kept.
-        seed: Of all that the method draws. The global random state is neither read nor changed.
+        seed: Of all that the method draws. The global random state is not changed, and read by nothing but a `batch`
+            that shuffles.
         batch: (inputs, targets) or an iterable of such pairs, for methods that need data; one pair is run at a time, so
-            that a large batch in several fits in memory and gives the same mask but for near-ties.
+            that a large batch in several fits in memory and gives the same mask but for near-ties. Both may be tuples,
+            lists or mappings of tensors; targets None for a `loss` that needs none. Of a `DataLoader` with
+            `shuffle=True` the order is the loader's, not that of `seed`: it reads its own generator, or the global one.
         loss: (outputs, targets) -> mean over the samples; default cross-entropy.
         bn: BatchNorm while scoring: "eval-identity", "frozen", "train-batch" or "warmed-up"; None: the method's
             default.

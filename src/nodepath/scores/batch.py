@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
+from nodepath.models.seeding import undisturbed
 from nodepath.paths.nested import replace_tensors, tensors_in
 
 __all__ = ["Batch", "Loss", "rows", "samples_in"]
@@ -68,7 +69,8 @@ class Batch:
         """Read one pair (inputs, targets) or an iterable of them.
 
         Inputs and targets may be tuples, lists or mappings of tensors. Two pairs and a pair of two pairs look alike,
-        and are read as two; in a list, `[(inputs, targets)]`, a pair is one whatever it holds.
+        and are read as two; in a list, `[(inputs, targets)]`, a pair is one whatever it holds. Targets may be None, for
+        a loss that needs none. What an iterable draws from the global random state, it gives back.
 
         Raises:
             ArgumentError: Neither, or see `samples_in`.
@@ -77,11 +79,15 @@ class Batch:
             raise ArgumentError(
                 f"batch is a {type(batch).__name__}; pass (inputs, targets) or an iterable of such pairs"
             )
-        parts = [tuple(batch)] if _is_pair(batch) else [_pair(part) for part in batch]
+        with undisturbed():  # a DataLoader draws a seed for its workers, even if it shuffles nothing
+            parts = [tuple(batch)] if _is_pair(batch) else [_pair(part) for part in batch]
         if not parts:
             raise ArgumentError("batch is empty; pass (inputs, targets)")
-        for part in parts:
+        for number, part in enumerate(parts):
             samples = samples_in(part)
+            if samples == 0:
+                where = f"part {number} of the batch" if len(parts) > 1 else "batch"
+                raise ArgumentError(f"{where} has 0 samples; pass inputs and targets of one sample at least")
             if isinstance(part[0], Tensor) and not _has_rows(part[0], samples):
                 raise ArgumentError(f"batch has {_length(part[0])} inputs and {samples} targets; they must be as many")
         return cls(tuple(parts), loss or F.cross_entropy)
