@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -25,6 +26,7 @@ from nodepath.methods.collapse import settle_collapse
 from nodepath.methods.effective_budget import nearest_effective_count
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import Method, options_of
+from nodepath.methods.scored import fitting_scores
 from nodepath.methods.selection import check_finite
 from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
@@ -233,12 +235,22 @@ def _checked(choice: Choice, problem: Problem, label: str) -> Choice:
             f"method '{label}' gave a {type(choice).__name__}; it must return a nodepath.methods.Choice"
         )
     if set(choice.masks) != set(problem.included):
+        odd = sorted(set(choice.masks) ^ set(problem.included))[0]
         raise MaskMismatchError(
-            f"method '{label}' gave masks for other layers than asked; it must mask each included one"
+            f"method '{label}' gave masks for other layers than asked, '{odd}' differs; it must mask each included one"
         )
+    for name, mask in choice.masks.items():
+        shape = tuple(problem.weights[name].shape)
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != shape:
+            given = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+            raise MaskMismatchError(
+                f"method '{label}' gave a mask for '{name}' that is {given}; it must be torch.bool of shape {shape}"
+            )
     kept = sum(map(count_true, choice.masks.values()))
     if kept != problem.keep:
         raise BudgetError(
             f"method '{label}' keeps {kept} weights where {problem.keep} were asked; report it to its author"
         )
-    return choice
+    if choice.scores is None:
+        return choice
+    return replace(choice, scores=fitting_scores(f"method '{label}'", choice.scores, problem))
