@@ -19,6 +19,7 @@ from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import tensors_in
 from nodepath.paths.network import explaining
 from nodepath.paths.semantics import EXACT
+from nodepath.paths.surroundings import callers_device
 from nodepath.reference import Reference
 from nodepath.scores.batch_norm import norms_of, taking_statistics
 
@@ -135,7 +136,7 @@ def mask_slopes(
         for name, held in (*model.named_parameters(), *model.named_buffers())
         if name not in copies[0]
     }
-    with evaluating(model) as repeat, torch.enable_grad(), explaining(model):
+    with evaluating(model) as repeat, torch.enable_grad(), explaining(model), callers_device():
         leaves: list[dict[str, Tensor]] = []
         for weights in copies:
             masked = {name: w * masks[name] if name in masks else w for name, w in weights.items()}

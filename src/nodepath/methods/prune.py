@@ -31,6 +31,7 @@ from nodepath.methods.selection import check_finite
 from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.reach import reach
+from nodepath.paths.surroundings import own_surroundings
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
 from nodepath.scores.check_batch import check_batch
 
@@ -131,10 +132,11 @@ def prune(
             resolution=resolution,
         )
 
-    if not ranks.are_several():
-        return choose(read)
-    data = ranks.gathered(read)
-    return ranks.of_the_first(lambda: choose(lambda: data), model)
+    with own_surroundings():
+        if not ranks.are_several():
+            return choose(read)
+        data = ranks.gathered(read)
+        return ranks.of_the_first(lambda: choose(lambda: data), model)
 
 
 def _chosen(

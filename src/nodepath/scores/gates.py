@@ -13,6 +13,7 @@ from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.paths.operations.elementwise import ACTIVATIONS, CENTRED, NOT_ZERO_AT_ZERO, SCALED
+from nodepath.paths.surroundings import callers_device
 from nodepath.scores.subject import Subject, usable
 
 __all__ = ["open_paths"]
@@ -127,7 +128,7 @@ def _through(
                 values[bias] = torch.zeros_like(values[bias])
         squares = {id(tensor): tensor.to(dtype).square() * scale for tensor in tensors_in(inputs)}
         squared = replace_tensors(inputs, lambda tensor, squares=squares: squares[id(tensor)])  # type: ignore[misc]
-        with evaluating(network.model), _Replay(gates):
+        with evaluating(network.model), _Replay(gates), callers_device():
             outputs = functional_call(network.model, values, *_call(squared))
         sums = [tensor.double().sum(0, keepdim=True) / scale for tensor in tensors_in(outputs)]
         if all(bool(torch.isfinite(each).all()) for each in sums):

@@ -14,6 +14,7 @@ from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError
 from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
+from nodepath.paths.surroundings import callers_device
 from nodepath.scores.batch import Batch, samples_in
 from nodepath.scores.batch_norm import BatchNormMode, batch_norm_mode, identity_statistics, norms_of, taking_statistics
 from nodepath.scores.twice import are_cut_off
@@ -230,7 +231,8 @@ class Subject:
     def _call(self, replaced: dict[str, Tensor], inputs: Any) -> Any:
         kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
         args = () if kwargs else tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-        return functional_call(self.network.model, replaced, args, kwargs)
+        with callers_device():
+            return functional_call(self.network.model, replaced, args, kwargs)
 
 
 _STATISTICS = ("running_mean", "running_var")

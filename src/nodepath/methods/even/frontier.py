@@ -17,6 +17,7 @@ from nodepath.paths import Network, Topology
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.measure import measure_network
 from nodepath.paths.path_bound import log10_path_bound
+from nodepath.paths.surroundings import own_surroundings
 
 __all__ = ["Frontier", "FrontierPoint", "frontier"]
 
@@ -106,6 +107,7 @@ class Frontier:
         return best[::-1]
 
 
+@own_surroundings()
 def frontier(
     model: nn.Module,
     x: ExampleInput,
