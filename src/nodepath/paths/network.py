@@ -350,4 +350,5 @@ def explaining(model: nn.Module) -> Iterator[None]:
 def _usable(model: nn.Module) -> nn.Module:
     """The model, or a copy of it if inference mode made its tensors: those take no part in slopes."""
     tensors = (*model.parameters(), *model.buffers())
-    return copy.deepcopy(model) if any(tensor.is_inference() for tensor in tensors) else model
+    made = any(not is_lazy(tensor) and tensor.is_inference() for tensor in tensors)  # a lazy one cannot be asked
+    return copy.deepcopy(model) if made else model
