@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from nodepath.errors import ArgumentError, UnknownNameError
 
@@ -38,17 +38,27 @@ class Registry(Generic[T]):
         self.kind = kind
         self._group = group
         self._entries: dict[str, T] = {}
+        self._beside: tuple[Registry[Any], ...] = ()
+
+    def share_names(self, *others: "Registry[Any]") -> None:
+        """From now on a name that one of these tables has is taken in all of them."""
+        tables = (self, *others)
+        for table in tables:
+            table._beside = tuple(other for other in tables if other is not table)
 
     def register(self, name: str) -> Callable[[E], E]:
         """Decorator: file what follows under `name`.
 
         Raises:
-            ArgumentError: The name is taken.
+            ArgumentError: The name is taken, here or in a table that shares its names.
         """
 
         def file(entry: E) -> E:
             if name in self._entries:
                 raise ArgumentError(f"{self.kind} '{name}' is registered twice; choose another name")
+            for other in self._beside:
+                if name in other._entries:
+                    raise ArgumentError(f"{self.kind} '{name}' has the name of a {other.kind}; choose another name")
             self._entries[name] = entry  # type: ignore[assignment]  # the decorator keeps the entry's own type
             return entry
 

@@ -17,6 +17,7 @@ from nodepath.methods.optimum.walk import Walk
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import METHODS
 from nodepath.methods.respend import respend
+from nodepath.methods.scored import scores_of
 from nodepath.methods.selection import check_finite
 from nodepath.options import is_number
 from nodepath.paths.semantics import EXACT
@@ -161,6 +162,6 @@ class NodePathBalancing:
     def _scores(self, problem: Problem) -> Mapping[str, Tensor] | None:
         if self._score is None:
             return None
-        scores = self._score(problem.subject, problem.weights)
-        check_finite({name: scores[name] for name in problem.included}, "scores")
+        scores = scores_of(self._score, problem)
+        check_finite(scores, "scores")
         return scores

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -25,10 +26,12 @@ from nodepath.methods.collapse import settle_collapse
 from nodepath.methods.effective_budget import nearest_effective_count
 from nodepath.methods.problem import Choice, Problem
 from nodepath.methods.registry import Method, options_of
+from nodepath.methods.scored import fitting_scores
 from nodepath.methods.selection import check_finite
 from nodepath.paths import Network
 from nodepath.paths.example import ExampleInput
 from nodepath.paths.reach import reach
+from nodepath.paths.surroundings import own_surroundings
 from nodepath.scores import Batch, Loss, Subject, batch_norm_mode
 from nodepath.scores.check_batch import check_batch
 from nodepath.scores.precision import at_least_single, without_autocast
@@ -73,9 +76,12 @@ def prune(
             one that comes nearest, found by bisection; `metadata` says what was reached.
         layer_counts: Instead of `sparsity`: parameter name -> number of weights to keep, for every included layer.
         scores: Instead of `method`: parameter name -> score of the weight's shape; the largest are kept.
-        seed: Of all that the method draws. The global random state is neither read nor changed.
+        seed: Of all that the method draws. The global random state is not changed, and read by nothing but a `batch`
+            that shuffles.
         batch: (inputs, targets) or an iterable of such pairs, for methods that need data; one pair is run at a time, so
-            that a large batch in several fits in memory and gives the same mask but for near-ties.
+            that a large batch in several fits in memory and gives the same mask but for near-ties. Both may be tuples,
+            lists or mappings of tensors; targets None for a `loss` that needs none. Of a `DataLoader` with
+            `shuffle=True` the order is the loader's, not that of `seed`: it reads its own generator, or the global one.
         loss: (outputs, targets) -> mean over the samples; default cross-entropy.
         bn: BatchNorm while scoring: "eval-identity", "frozen", "train-batch" or "warmed-up"; None: the method's
             default.
@@ -127,10 +133,11 @@ def prune(
             resolution=resolution,
         )
 
-    if not ranks.are_several():
-        return choose(read)
-    data = ranks.gathered(read)
-    return ranks.of_the_first(lambda: choose(lambda: data), model)
+    with own_surroundings():
+        if not ranks.are_several():
+            return choose(read)
+        data = ranks.gathered(read)
+        return ranks.of_the_first(lambda: choose(lambda: data), model)
 
 
 def _chosen(
@@ -233,12 +240,22 @@ def _checked(choice: Choice, problem: Problem, label: str) -> Choice:
             f"method '{label}' gave a {type(choice).__name__}; it must return a nodepath.methods.Choice"
         )
     if set(choice.masks) != set(problem.included):
+        odd = sorted(set(choice.masks) ^ set(problem.included))[0]
         raise MaskMismatchError(
-            f"method '{label}' gave masks for other layers than asked; it must mask each included one"
+            f"method '{label}' gave masks for other layers than asked, '{odd}' differs; it must mask each included one"
         )
+    for name, mask in choice.masks.items():
+        shape = tuple(problem.weights[name].shape)
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != shape:
+            given = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+            raise MaskMismatchError(
+                f"method '{label}' gave a mask for '{name}' that is {given}; it must be torch.bool of shape {shape}"
+            )
     kept = sum(map(count_true, choice.masks.values()))
     if kept != problem.keep:
         raise BudgetError(
             f"method '{label}' keeps {kept} weights where {problem.keep} were asked; report it to its author"
         )
-    return choice
+    if choice.scores is None:
+        return choice
+    return replace(choice, scores=fitting_scores(f"method '{label}'", choice.scores, problem))

@@ -4,8 +4,9 @@ A method is filed in `METHODS`; besides, every score is a method (its best weigh
 budget (random cells at its exact layer counts).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from inspect import Parameter, signature
 from typing import Any, Protocol
 
 from nodepath.budgets import BUDGETS
@@ -28,6 +29,7 @@ class Method(Protocol):
 
 
 METHODS: Registry[Callable[..., Method]] = Registry("method", "nodepath.methods")
+METHODS.share_names(SCORES, BUDGETS)
 
 
 def names() -> list[str]:
@@ -35,21 +37,31 @@ def names() -> list[str]:
     return sorted({*METHODS, *SCORES, *BUDGETS})
 
 
-def create(name: str, **options: Any) -> Method:
+def create(name: str, /, **options: Any) -> Method:
     """A method by its name, with its options.
 
     Raises:
         UnknownNameError: No such method; lists the known ones and the nearest.
-        ArgumentError: The method has no such option; lists those it has.
+        ArgumentError: The method has no such option, or needs one that is not given; lists those it has.
     """
     entry = entry_of(name)
-    known = [field.name for field in fields(entry)] if is_dataclass(entry) else None
-    for option in options:
-        if known is not None and option not in known:
-            choices = f"it has {', '.join(known)}" if known else "it has none"
-            raise ArgumentError(f"method '{name}' has no option '{option}'; {choices}")
+    _check_options(name, entry, options)
     made = entry(**options)
     return made if name in METHODS else Scored(made) if name in SCORES else RandomCells(made)
+
+
+def _check_options(name: str, entry: Callable[..., object], options: Mapping[str, Any]) -> None:
+    """Compare options with what the entry takes, be it a dataclass, another class or a function."""
+    taken = signature(entry).parameters.values()
+    known = [each.name for each in taken if each.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)]
+    takes_any = any(each.kind is Parameter.VAR_KEYWORD for each in taken)
+    choices = f"it has {', '.join(known)}" if known else "it has none"
+    for option in options:
+        if option not in known and not takes_any:
+            raise ArgumentError(f"method '{name}' has no option '{option}'; {choices}")
+    for each in taken:
+        if each.name in known and each.default is Parameter.empty and each.name not in options:
+            raise ArgumentError(f"method '{name}' needs option '{each.name}', which has no default; {choices}")
 
 
 def needs_batch(name: str, /, **options: Any) -> bool:

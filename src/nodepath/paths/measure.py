@@ -15,6 +15,7 @@ from nodepath.paths.network import Network
 from nodepath.paths.nodes import Convention, NodeGroup, convention_named, node_groups
 from nodepath.paths.reach import reach
 from nodepath.paths.semantics import EXACT, PAPER
+from nodepath.paths.surroundings import own_surroundings
 from nodepath.paths.survey import survey
 from nodepath.paths.threads import one_thread
 from nodepath.paths.topology import LayerTopology, Topology
@@ -23,6 +24,7 @@ from nodepath.registry import nearest
 __all__ = ["effective", "matched", "measure", "measure_network"]
 
 
+@own_surroundings()
 def measure(
     model: nn.Module,
     x: ExampleInput,
@@ -69,6 +71,7 @@ def measure(
     return measure_network(Network(model, x, resolution, read=resolution != "channel"), masks, convention=convention)
 
 
+@own_surroundings()
 def effective(model: nn.Module, x: ExampleInput, masks: Mapping[str, Tensor], *, resolution: str = "pixel") -> MaskSet:
     """The same masks without the weights that neither lie on a path from an input to an output nor steer one.
 

@@ -1,7 +1,7 @@
 """Tensors in what functions take and models return: lists, tuples, mappings, dataclasses."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from types import NoneType
 from typing import Any
 
@@ -35,7 +35,7 @@ def _gather(values: Iterable[Any], found: list[Tensor]) -> None:
 
 
 def replace_tensors(value: Any, swap: Callable[[Tensor], Any]) -> Any:
-    """The same lists, tuples and dicts with other tensors in them."""
+    """The same lists, tuples, mappings and dataclasses with other tensors in them; any mapping becomes a dict."""
     if isinstance(value, Tensor):
         return swap(value)
     if isinstance(value, list | tuple):
@@ -43,6 +43,8 @@ def replace_tensors(value: Any, swap: Callable[[Tensor], Any]) -> Any:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return type(value)(*parts)
         return type(value)(parts)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: replace_tensors(each, swap) for key, each in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: replace_tensors(getattr(value, f.name), swap) for f in fields(value)})
     return value

@@ -1,5 +1,6 @@
 """A model and the shape of its input, read as a graph."""
 
+import copy
 import math
 import sys
 from collections.abc import Hashable, Iterator, MutableMapping
@@ -25,11 +26,12 @@ from nodepath.paths.conversion import scratch
 from nodepath.paths.example import Example, ExampleInput
 from nodepath.paths.guard import Repeat, evaluating
 from nodepath.paths.layer import Layer
-from nodepath.paths.nested import tensors_in
+from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.paths.reading import Reading
 from nodepath.paths.semantics import EXACT, REACH, Semantics
 from nodepath.paths.signal import Role
 from nodepath.paths.site import Note, Weigh, dense
+from nodepath.paths.surroundings import callers_device
 from nodepath.paths.tracer import Grain, PathTracer, SteeringError
 from nodepath.paths.where import running_module
 
@@ -105,13 +107,13 @@ class Network:
         if not isinstance(model, nn.Module):
             raise ArgumentError(f"model is a {type(model).__name__}; pass a torch.nn.Module")
         self.resolution = resolution_named(resolution)
-        self.model = unwrap(model)
+        self.model = _usable(unwrap(model))
         self.parameters = parameters = dict(self.model.named_parameters())
         for name, parameter in parameters.items():
             if is_lazy(parameter):
                 raise InputMismatchError(f"parameter '{name}' has no shape yet; run the model once on an example input")
         self.device = next(iter(parameters.values()), torch.zeros(())).device
-        self.example = Example.of(x).to(self.device)
+        self.example = Example.of(replace_tensors(x, lambda t: t.clone() if t.is_inference() else t)).to(self.device)
         embedded = {id(m.weight) for m in self.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
         self._names = {id(p): name for name, p in parameters.items() if id(p) not in embedded}
         self._embedded = {id(p): name for name, p in parameters.items() if id(p) in embedded}
@@ -233,7 +235,7 @@ class Network:
             swap = {id(x): tracer.source(x.shape, self.device) for x in sources}
             swap |= {id(x): tracer.index(x) for x in given.indices()}
             call = given.replace(swap)
-            with explaining(self.model), tracer:
+            with explaining(self.model), tracer, callers_device():
                 outputs = self.model(*call.args, **call.kwargs)
             signals = [signal for signal in map(tracer.signal, tensors_in(outputs)) if signal is not None]
             carrying = [signal for signal in signals if signal.role is not Role.ATTENTION]
@@ -343,3 +345,10 @@ def explaining(model: nn.Module) -> Iterator[None]:
             f"the model does not run on the example input: {where} raised {type(error).__name__}: {line}; "
             "pass an input of the shape that the model takes, batch first"
         ) from error
+
+
+def _usable(model: nn.Module) -> nn.Module:
+    """The model, or a copy of it if inference mode made its tensors: those take no part in slopes."""
+    tensors = (*model.parameters(), *model.buffers())
+    made = any(not is_lazy(tensor) and tensor.is_inference() for tensor in tensors)  # a lazy one cannot be asked
+    return copy.deepcopy(model) if made else model

@@ -12,12 +12,14 @@ from nodepath.paths.measure import matched
 from nodepath.paths.network import Network
 from nodepath.paths.nodes import INPUT, by_channel
 from nodepath.paths.reach import reach, without_dead_ends
+from nodepath.paths.surroundings import own_surroundings
 
 __all__ = ["path_shares"]
 
 Grouping = Literal["layer", "node", "kernel", "weight"]
 
 
+@own_surroundings()
 def path_shares(
     model: nn.Module,
     x: ExampleInput,

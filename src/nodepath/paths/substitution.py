@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from nodepath.errors import ArgumentError
+from nodepath.paths.surroundings import callers_device
 
 __all__ = ["run_with"]
 
@@ -44,6 +45,7 @@ def run_with(
     # torch's own tying (tie_weights) swaps a place as often as it has names, and puts back what it swapped in
     filled = {name: own[name] if name in own else shared.get(id(tensor)) for name, tensor in held.items()}
     swapped = {name: value for name, value in filled.items() if value is not None}
-    outputs = functional_call(model, swapped, args, dict(kwargs or {}), tie_weights=False)
+    with callers_device():
+        outputs = functional_call(model, swapped, args, dict(kwargs or {}), tie_weights=False)
     values.update({name: swapped[first[name]] for name in values})
     return outputs

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nodepath.errors import ArgumentError
+from nodepath.models.seeding import undisturbed
 from nodepath.paths.nested import replace_tensors, tensors_in
 
-__all__ = ["Batch", "Loss", "rows"]
+__all__ = ["Batch", "Loss", "rows", "samples_in"]
 
 Loss = Callable[[Any, Any], Tensor]
 """(outputs, targets) -> mean over the samples, a scalar."""
@@ -67,8 +68,12 @@ class Batch:
     def of(cls, batch: Any, loss: Loss | None = None) -> "Batch":
         """Read one pair (inputs, targets) or an iterable of them.
 
+        Inputs and targets may be tuples, lists or mappings of tensors. Two pairs and a pair of two pairs look alike,
+        and are read as two; in a list, `[(inputs, targets)]`, a pair is one whatever it holds. Targets may be None, for
+        a loss that needs none. What an iterable draws from the global random state, it gives back.
+
         Raises:
-            ArgumentError: Neither, or a loss that is no function.
+            ArgumentError: Neither, a loss that is no function, or see `samples_in`.
         """
         if loss is not None and not callable(loss):
             raise ArgumentError(
@@ -79,18 +84,23 @@ class Batch:
             raise ArgumentError(
                 f"batch is a {type(batch).__name__}; pass (inputs, targets) or an iterable of such pairs"
             )
-        parts = [tuple(batch)] if _is_pair(batch) else [_pair(part) for part in batch]
+        with undisturbed():  # a DataLoader draws a seed for its workers, even if it shuffles nothing
+            parts = [tuple(batch)] if _is_pair(batch) else [_pair(part) for part in batch]
         if not parts:
             raise ArgumentError("batch is empty; pass (inputs, targets)")
-        for inputs, targets in parts:
-            if isinstance(inputs, Tensor) and isinstance(targets, Tensor) and len(inputs) != len(targets):
-                raise ArgumentError(f"batch has {len(inputs)} inputs and {len(targets)} targets; they must be as many")
+        for number, part in enumerate(parts):
+            samples = samples_in(part)
+            if samples == 0:
+                where = f"part {number} of the batch" if len(parts) > 1 else "batch"
+                raise ArgumentError(f"{where} has 0 samples; pass inputs and targets of one sample at least")
+            if isinstance(part[0], Tensor) and not _has_rows(part[0], samples):
+                raise ArgumentError(f"batch has {_length(part[0])} inputs and {samples} targets; they must be as many")
         return cls(tuple(parts), F.cross_entropy if loss is None else loss)
 
     @property
     def samples(self) -> int:
         """Number of samples in all parts."""
-        return sum(len(targets) for _, targets in self.parts)
+        return sum(map(samples_in, self.parts))
 
     @property
     def hash(self) -> str:
@@ -103,14 +113,37 @@ class Batch:
 
 def rows(part: tuple[Any, Any], first: int, last: int) -> tuple[Any, Any]:
     """Samples `first` .. `last - 1` of a part: of each tensor with an entry a sample on its first axis."""
-    samples = len(part[1])
+    samples = samples_in(part)
     cut: tuple[Any, Any] = replace_tensors(part, lambda t: t[first:last] if _has_rows(t, samples) else t)
     return cut
 
 
+def samples_in(part: tuple[Any, Any]) -> int:
+    """Number of samples in a part: the length of the first axis of its targets, or if they hold no tensor, its inputs.
+
+    Raises:
+        ArgumentError: The tensors disagree, or none has an axis.
+    """
+    what, tensors = "targets", tensors_in(part[1])
+    if not tensors:
+        what, tensors = "inputs", tensors_in(part[0])
+    lengths = {len(tensor) for tensor in tensors if tensor.ndim > 0}  # a number may hold for all samples
+    if not lengths:
+        raise ArgumentError(f"the {what} of the batch have no axis of samples; pass tensors of shape (samples, ...)")
+    if len(lengths) > 1:
+        raise ArgumentError(
+            f"the {what} of the batch hold tensors of {' and '.join(map(str, sorted(lengths)))} samples; each needs "
+            "one entry a sample on its first axis, and what holds for all samples belongs into the loss"
+        )
+    return lengths.pop()
+
+
 def _joined(parts: tuple[tuple[Any, Any], ...]) -> tuple[Any, Any]:
-    columns = list(zip(*(tensors_in(part) for part in parts), strict=True))
-    samples = [len(targets) for _, targets in parts]
+    found = [tensors_in(part) for part in parts]
+    if len(set(map(len, found))) > 1:
+        raise ArgumentError("the parts of the batch hold different numbers of tensors; pass parts of one structure")
+    columns = list(zip(*found, strict=True))
+    samples = list(map(samples_in, parts))
     following = iter(columns)
 
     def join(first: Tensor) -> Tensor:
@@ -127,12 +160,17 @@ def _has_rows(tensor: Tensor, samples: int) -> bool:
     return tensor.ndim > 0 and len(tensor) == samples
 
 
+def _length(tensor: Tensor) -> int:
+    return len(tensor) if tensor.ndim > 0 else 1
+
+
 def _is_pair(value: Any) -> bool:
-    """Whether it is (inputs, targets): inputs may themselves be a tuple or a dict of tensors."""
+    """Whether it is (inputs, targets): both may themselves be a tuple or a mapping of tensors."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         return False
-    inputs, targets = value
-    return isinstance(targets, Tensor) and isinstance(inputs, Tensor | tuple | list | Mapping)
+    if not all(isinstance(side, tuple | list) and len(side) == 2 for side in value):
+        return isinstance(value[0], Tensor | tuple | list | Mapping)
+    return False  # two pairs
 
 
 def _pair(part: Any) -> tuple[Any, Any]:

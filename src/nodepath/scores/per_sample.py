@@ -10,7 +10,7 @@ from torch.func import grad_and_value, vmap
 
 from nodepath.errors import ArgumentError, NonFiniteError
 from nodepath.paths.nested import replace_tensors, tensors_in
-from nodepath.scores.batch import rows
+from nodepath.scores.batch import rows, samples_in
 from nodepath.scores.batch_norm import norms_of
 from nodepath.scores.precision import at_least_single, without_autocast
 from nodepath.scores.subject import Subject, usable
@@ -68,7 +68,7 @@ def _add_part(
         subject.loss_of(leaves, *part)  # complains of what is wrong; inside of a map nothing can be looked at
     settled, own = subject.settled(weights, part[0])
     fixed = {name: value for name, value in own.items() if name not in weights}
-    samples = len(part[1])
+    samples = samples_in(part)
     for first in range(0, samples, together):
         some = rows(part, first, min(first + together, samples))
         squares = _together(settled, weights, fixed, some) if together > 1 else None
@@ -80,7 +80,7 @@ def _together(
     subject: Subject, weights: Mapping[str, Tensor], fixed: Mapping[str, Tensor], part: tuple[Any, Any]
 ) -> dict[str, Tensor] | None:
     """Sums of squares over the samples; None if the model cannot be mapped over them."""
-    tensors, samples = tensors_in(part), len(part[1])
+    tensors, samples = tensors_in(part), samples_in(part)
     axes = tuple(0 if tensor.ndim > 0 and len(tensor) == samples else None for tensor in tensors)
 
     def loss(own: dict[str, Tensor], *single: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _in_turn(
 ) -> dict[str, Tensor]:
     """Sums of squares over the samples."""
     totals = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-    for sample in range(len(part[1])):
+    for sample in range(samples_in(part)):
         with torch.enable_grad():
             loss = subject.loss_of({**leaves, **fixed}, *rows(part, sample, sample + 1))
             slopes = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)

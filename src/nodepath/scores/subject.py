@@ -14,7 +14,7 @@ from nodepath.paths import Network
 from nodepath.paths.guard import evaluating
 from nodepath.paths.nested import replace_tensors
 from nodepath.paths.substitution import run_with
-from nodepath.scores.batch import Batch
+from nodepath.scores.batch import Batch, samples_in
 from nodepath.scores.batch_norm import (
     BatchNormMode,
     batch_norm_mode,
@@ -137,7 +137,7 @@ class Subject:
                 found = of_part(loss, list(leaves.values()))
             for name, value in zip(leaves, found, strict=True):
                 if value is not None:
-                    totals[name] += value.detach() * (len(targets) / batch.samples)
+                    totals[name] += value.detach() * (samples_in((inputs, targets)) / batch.samples)
             del loss, found  # and the graph with it, before the next part
         return totals
 

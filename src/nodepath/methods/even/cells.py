@@ -27,7 +27,7 @@ def drawn_cells(numbers: Tensor, gladly: Tensor, generator: torch.Generator) -> 
         return (numbers > 0).unsqueeze(1)
     if len(gladly) > _TABLED:
         # Gumbel top-k: the k largest of log p + noise are such a draw
-        noise = torch.empty(len(numbers), len(gladly)).exponential_(generator=generator)
+        noise = torch.empty(len(numbers), len(gladly), dtype=torch.float32).exponential_(generator=generator)
         keys = gladly.log().float() - noise.log()
         best = keys.sort(dim=1, descending=True).values.gather(1, numbers.clamp(min=1).unsqueeze(1) - 1)
         return (keys >= best) & (numbers > 0).unsqueeze(1)

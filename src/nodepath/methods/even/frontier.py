@@ -19,6 +19,7 @@ from nodepath.paths.measure import measure_network
 from nodepath.paths.node_bound import node_bound
 from nodepath.paths.nodes import convention_named
 from nodepath.paths.path_bound import log10_path_bound
+from nodepath.paths.surroundings import own_surroundings
 
 __all__ = ["Frontier", "FrontierPoint", "frontier"]
 
@@ -109,6 +110,7 @@ class Frontier:
         return best[::-1]
 
 
+@own_surroundings()
 def frontier(
     model: nn.Module,
     x: ExampleInput,

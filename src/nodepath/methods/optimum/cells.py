@@ -71,7 +71,7 @@ class Drawn:
     def order(self, rows: Tensor, columns: Tensor) -> Tensor:
         """See `Pick`."""
         # the order in which clocks of these rates ring, as logarithms: these fit float32, which is sorted sooner
-        rung = torch.rand(len(columns), self.rates.shape[1], generator=self.generator)
+        rung = torch.rand(len(columns), self.rates.shape[1], generator=self.generator, dtype=torch.float32)
         rung.neg_().log1p_().neg_().log_()  # of exponential numbers; `exponential_` takes three times as long
         return rung.sub_(self._log_rates[rows]).argsort(dim=1)
 
