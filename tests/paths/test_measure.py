@@ -498,3 +498,30 @@ def test_another_resolution_is_refused_by_name():
     assert measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="pixel").nodes == 5
     with pytest.raises(ArgumentError, match="resolution is 'voxel'"):
         measure(nn.Linear(3, 2), torch.zeros(1, 3), resolution="voxel")
+
+
+class Dense(nn.Module):
+    """Each layer reads all that came before, side by side."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for width in widths:
+            self.layers.append(nn.Linear(inputs, width, bias=False))
+            inputs += width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = torch.cat([x, layer(x)], dim=1)
+        return x
+
+
+@pytest.mark.parametrize("resolution", ["pixel", "channel"])
+@pytest.mark.parametrize(("inputs", "widths"), [(1, (1, 2, 1)), (1, (1, 1, 3, 1)), (2, (2, 4, 8)), (3, (1, 3, 1))])
+def test_dense_connections_of_any_width(inputs, widths, resolution):
+    """Where widths happen to be equal, or one, sides are told apart all the same."""
+    paths = [1] * inputs
+    for width in widths:
+        paths += [sum(paths)] * width
+    found = measure(Dense(inputs, widths), torch.zeros(1, inputs), resolution=resolution)
+    assert found.log10_paths == pytest.approx(math.log10(sum(paths)))

@@ -137,7 +137,12 @@ def _layout(
         held = [i for i, part in enumerate(counts) if part.shape[axis]] or [0]  # what is empty is folded as well
         # what was parted along it and is joined again is one
         first, *rest = [i for i in held if not any(counts[i] is counts[j] for j in held if j < i)]
-        return lambda parts: sum((parts[i] for i in rest), parts[first]), shape, True
+
+        def added(parts: Sequence[Tensor]) -> Tensor:
+            folded = [parts[i].sum(axis, keepdim=True) for i in (first, *rest)]  # some may not have been
+            return sum(folded[1:], folded[0])
+
+        return added, shape, True
     sizes = [max(part.shape[i] for part in counts) for i in range(len(shape))]
 
     def side_by_side(parts: Sequence[Tensor]) -> Tensor:
