@@ -7,14 +7,8 @@ from contract_networks import batch, build, example
 from torch import nn
 
 import nodepath
+from brief import brief
 from nodepath.errors import BudgetWarning, CollapseWarning
-
-
-def brief(name: str) -> dict[str, Any]:
-    """Options that make an iterative method fast; none for the others."""
-    method = nodepath.methods.create(name)
-    short = {"iterations": 7, "steps": 7, "draws": 2}
-    return {option: number for option, number in short.items() if hasattr(method, option)}
 
 
 def pruned(name: str, kind: str, model: nn.Module | None = None, **arguments: Any) -> nodepath.MaskSet:

@@ -15,11 +15,12 @@ from footprint import changes, footprint
 from torch import Tensor, nn
 
 import nodepath
+from brief import brief
 from nodepath.errors import ArgumentError, CollapseError, CollapseWarning, NodepathError, NonFiniteError
 from nodepath.methods import Problem, create
 from nodepath.paths import Network
 from nodepath.scores import Batch, Subject
-from pruning import brief, pruned
+from pruning import pruned
 
 NAMES = nodepath.methods.names()
 WITH_DATA = [name for name in NAMES if nodepath.methods.needs_batch(name)]

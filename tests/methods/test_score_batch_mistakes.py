@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import nodepath
+from brief import brief
 from nodepath.errors import ArgumentError, InputMismatchError, NonFiniteError, ScoreBatchWarning
 
 NAMES = [name for name in nodepath.methods.names() if nodepath.methods.needs_batch(name)]
@@ -29,8 +30,9 @@ def data(samples: int = 8) -> tuple[Tensor, Tensor]:
 
 
 def prune(model: nn.Module, name: str, batch: Any, **arguments: Any) -> nodepath.MaskSet:
-    brief = {"iterations": 2} if hasattr(nodepath.methods.create(name), "iterations") else {}
-    return nodepath.prune(model, torch.zeros(1, 2, 6, 6), name, sparsity=0.5, batch=batch, **brief, **arguments)
+    return nodepath.prune(
+        model, torch.zeros(1, 2, 6, 6), name, sparsity=0.5, batch=batch, **brief(name, 2), **arguments
+    )
 
 
 def refused(model: nn.Module, name: str, batch: Any, error: type[Exception], message: str, **arguments: Any) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import nodepath
+from brief import brief
 
 NAMES = nodepath.methods.names()
 
@@ -33,10 +34,9 @@ def data() -> tuple[Tensor, Tensor]:
 
 
 def pruned(name: str, model: nn.Module, x: Tensor, batch: Any) -> nodepath.MaskSet:
-    options: dict[str, Any] = {"iterations": 3} if hasattr(nodepath.methods.create(name), "iterations") else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return nodepath.prune(model, x, name, sparsity=0.6, batch=batch, on_collapse="warn", **options)
+        return nodepath.prune(model, x, name, sparsity=0.6, batch=batch, on_collapse="warn", **brief(name, 3))
 
 
 @cache

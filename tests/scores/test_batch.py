@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nodepath
+from brief import brief
 from nodepath.errors import ArgumentError, NonFiniteError
 from nodepath.scores.batch import Batch
 
@@ -123,10 +124,6 @@ def test_parts_of_different_structure_cannot_be_split_into_steps(model):
 DATA_METHODS = [name for name in nodepath.methods.names() if nodepath.methods.needs_batch(name)]
 
 
-def briefly(name: str) -> dict[str, Any]:
-    return {"iterations": 2} if hasattr(nodepath.methods.create(name), "iterations") else {}
-
-
 @pytest.mark.parametrize("name", DATA_METHODS)
 class TestRefused:
     def test_a_batch_of_no_samples(self, model, name):
@@ -181,7 +178,7 @@ def test_no_targets_do_for_a_loss_that_needs_none(model, name):
         chances = outputs.softmax(1)
         return -(chances * chances.log()).sum(1).mean()
 
-    inputs, options = data()[0], briefly(name)
+    inputs, options = data()[0], brief(name, 2)
     whole = prune(model, name, (inputs, None), loss=entropy, **options)
     assert whole.metadata["protocol"]["samples"] == SAMPLES
     if name != "prospr":  # its parts are steps

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import nodepath
+from brief import brief
 from nodepath.methods import needs_batch
 from nodepath.paths import Network
 from nodepath.scores import SCORES, Batch, Subject
@@ -14,7 +15,6 @@ from nodepath.scores import SCORES, Batch, Subject
 HALVES = (torch.bfloat16, torch.float16)
 WITH_DATA = [name for name in nodepath.methods.names() if needs_batch(name)]
 SCORED = [name for name in SCORES.names() if SCORES[name].needs_batch]
-BRIEF = {"force": {"iterations": 5}, "snip-iterative": {"iterations": 5}, "px": {"iterations": 5}}
 
 
 def model_in(dtype: torch.dtype, wide: torch.dtype | None = None) -> nn.Module:
@@ -38,7 +38,7 @@ def batch_in(dtype: torch.dtype, wide: torch.dtype | None = None) -> tuple[Tenso
 def pruned(name: str, model: nn.Module, batch: object, **arguments: object) -> nodepath.MaskSet:
     x = torch.zeros(1, 3, 8, 8)
     return nodepath.prune(
-        *(model, x, name), sparsity=0.8, batch=batch, on_collapse="warn", **{**BRIEF.get(name, {}), **arguments}
+        *(model, x, name), sparsity=0.8, batch=batch, on_collapse="warn", **{**brief(name, 5), **arguments}
     )
 
 
