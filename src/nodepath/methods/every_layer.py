@@ -37,7 +37,7 @@ def dead_layers(network: Network, alive: Mapping[str, Tensor]) -> list[str]:
 def ways_back(
     network: Network, alive: Mapping[str, Tensor], dead: Sequence[str], keep: int, generator: torch.Generator
 ) -> Iterator[Masks]:
-    """Living weights, at most `keep`, in each layer that has some and in as many dead ones as can be, all or half.
+    """Living weights, at most `keep`, in each layer that has some and in each dead one.
 
     First a *core* is found: few weights that alone give each of these layers a living one. Then the living come back
     but for as many as are too many, first those on which no others depend.
@@ -50,21 +50,17 @@ def ways_back(
         generator: For the draws among equals; on the CPU.
 
     Yields:
-        Masks, all of whose weights live, of a few draws; none if that would take too many for any of the dead.
+        Masks, all of whose weights live, of a few draws; none if that would take too many.
 
     Cost: for a core two or three walks a layer, and where several weights of one are needed, about twice as many as
     binary digits in its size for each; then some for each weight that gives way.
     """
-    lived = [name for name, mask in alive.items() if bool(mask.any())]
-    number, found = len(dead), False
-    while number and not found:
-        for draw in range(_DRAWS if len(lived) + number <= keep else 0):
-            core = _core(network, alive, [*lived, *dead[:number]], draw, generator)
-            if count(core) <= keep:
-                found = True
-                joined = {name: mask | core[name] for name, mask in alive.items()}
-                yield _thinned(network, joined, core, keep, generator)
-        number //= 2
+    wanted = [*dead, *(name for name, mask in alive.items() if bool(mask.any()))]
+    for draw in range(_DRAWS if len(wanted) <= keep else 0):
+        core = _core(network, alive, wanted, draw, generator)
+        if count(core) <= keep:
+            joined = {name: mask | core[name] for name, mask in alive.items()}
+            yield _thinned(network, joined, core, keep, generator)
 
 
 def _dense(masks: Mapping[str, Tensor]) -> Masks:

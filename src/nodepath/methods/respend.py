@@ -34,8 +34,8 @@ def respend(
     *Bridges* are places where one weight more gives a path to weights that have none: they bring dead channels back.
     *Places* lie beside what lives: each layer fills its own, fullest kernels first, which moves the fewest nodes; what
     it has no place for goes to the other layers. At random among equals. Where there is neither, weights are spent
-    together on a path of their own. A layer that has died by then is brought back where the weights suffice for a path
-    through it, see `ways_back`.
+    together on a path of their own. Layers that have died by then are brought back where the weights suffice for paths
+    through all, see `ways_back`.
 
     Args:
         network: The network.
