@@ -126,12 +126,13 @@ def page(found: list[Row]) -> str:
         some = list(rows)
         reached = [row for row in some if row.reached]
         useful = sum(row.kept == row.effective for row in reached)
+        left = len(torchvision_names()) - len(some)
         lines += [
             "",
             f"## {method}",
             "",
             f"{len(reached)} of {len(some)}: the exact count and every layer alive; in {useful} of them every kept "
-            "weight has an effect.",
+            "weight has an effect." + (f" {left} more models were not run." if left else ""),
             "",
             "| model | parameters | resolution | kept | without effect | alive | given back | nodes | paths | s | GB |",
             "|---|---|---|---|---|---|---|---|---|---|---|",
