@@ -195,8 +195,8 @@ class TestSeed:
 def hashes_elsewhere() -> dict[str, dict[str, str]]:
     """Kind -> method -> hash, each kind made by a fresh process."""
     script = Path(__file__).with_name("hashes_in_a_process_of_its_own.py")
-    source = str(Path(nodepath.__file__).parents[1])
-    path = os.pathsep.join(part for part in (source, os.environ.get("PYTHONPATH")) if part)
+    places = [str(Path(nodepath.__file__).parents[1]), str(script.parents[1])]
+    path = os.pathsep.join(part for part in (*places, os.environ.get("PYTHONPATH")) if part)
 
     def run(kind: str, salt: str) -> dict[str, str]:
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": salt, "OMP_NUM_THREADS": "1"}
