@@ -46,14 +46,18 @@ def settle_collapse(
     found = find_collapse(network, masks)
     before = found.emptied
     if policy == "keep-one" and before:
-        cut = [name for name in before if name not in found.bypassed]  # more urgent, where others cannot spare for all
+        cut = tuple(name for name in before if name not in found.bypassed)
         scores = ranking()
-        masks = give_back(network, masks, scores, before) or give_back(network, masks, scores, cut) or masks
+        for wanted in dict.fromkeys((before, cut)):  # where others cannot spare for all, for those that cut paths
+            given = give_back(network, masks, scores, wanted)
+            if given is not None:
+                masks = given
+                break
         found = find_collapse(network, masks)
-    given_back = [name for name in before if name not in found.emptied]
+    given_back: list[JSON] = [name for name in before if name not in found.emptied]
     record: dict[str, JSON] = {
         "emptied": list(found.emptied),
-        "given_back": list(given_back),
+        "given_back": given_back,
         "no_path": found.no_path,
     }
     if not found:

@@ -1,11 +1,12 @@
 """Layers that no path runs through are brought back; what lives elsewhere pays."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from nodepath.methods.kept import Masks, added, count, living, without_some
+from nodepath.methods.fewest import fewest
+from nodepath.methods.kept import Masks, added, count, living, opened, without_some
 from nodepath.paths import Network
 from nodepath.paths.layer import Layer
 
@@ -30,7 +31,7 @@ def dead_layers(network: Network, alive: Mapping[str, Tensor]) -> list[str]:
     dead = [name for name, mask in alive.items() if not bool(mask.any())]
     if not dead:
         return dead
-    dense = living(network, _dense(alive))
+    dense = living(network, opened(alive, alive))
     return [name for name in dead if bool(dense[name].any())]
 
 
@@ -63,10 +64,6 @@ def ways_back(
             yield _thinned(network, joined, core, keep, generator)
 
 
-def _dense(masks: Mapping[str, Tensor]) -> Masks:
-    return {name: torch.ones_like(mask) for name, mask in masks.items()}
-
-
 def _core(
     network: Network, alive: Mapping[str, Tensor], wanted: Collection[str], draw: int, generator: torch.Generator
 ) -> Masks:
@@ -77,7 +74,7 @@ def _core(
     join these. The first draw prefers what lives to them.
     """
     ranks: dict[int, Tensor] = {}
-    core = living(network, _dense(alive))
+    core = living(network, opened(alive, alive))
 
     def suffices(trial: Masks) -> bool:
         found = living(network, trial)
@@ -105,7 +102,7 @@ def _core(
 
         places = preferred(name)
         first = places[:1]
-        core[name] = added(none, first if enough(first) else _fewest(places, enough))
+        core[name] = added(none, first if enough(first) else fewest(places, enough))
     return living(network, core)
 
 
@@ -113,21 +110,6 @@ def _of_output(layer: Layer, values: Tensor) -> Tensor:
     """One value an output channel, for each weight of a flat layer."""
     kernels = layer.kernels(torch.empty(layer.shape, device="meta"))
     return layer.weights(values.reshape(layer.groups, -1, 1, 1).expand(kernels.shape)).flatten()
-
-
-def _fewest(places: Tensor, suffice: Callable[[Tensor], bool], taken: Tensor | None = None) -> Tensor:
-    """Some of the places that suffice together with those taken, and of which none can be left out; earlier ones first.
-
-    By halves: QuickXplain (Junker, AAAI 2004), about 2 k log2(n / k) questions for k of n.
-    """
-    taken = places[:0] if taken is None else taken
-    if not len(places) or suffice(taken):
-        return places[:0]
-    if len(places) == 1:
-        return places
-    first, second = places.tensor_split(2)
-    later = _fewest(second, suffice, torch.cat([taken, first]))
-    return torch.cat([_fewest(first, suffice, torch.cat([taken, later])), later])
 
 
 def _thinned(network: Network, masks: Masks, core: Masks, keep: int, generator: torch.Generator) -> Masks:

@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import count
 
 import torch
 from torch import Tensor
 
 from nodepath.masks import count_true
+from nodepath.methods.fewest import fewest
+from nodepath.methods.kept import Masks, added, count, living, opened
 from nodepath.methods.selection import top
 from nodepath.paths import Network
-from nodepath.paths.reach import reach
 
 __all__ = ["give_back"]
-
-Masks = dict[str, Tensor]
 
 
 def give_back(
@@ -38,7 +36,7 @@ def give_back(
     each weight that cannot be spared a few.
     """
     found = _joined(network, masks, ranking, emptied)
-    lived = [name for name, live in reach(network, masks).weights.items() if name in masks and bool(live.any())]
+    lived = [name for name, live in living(network, masks).items() if bool(live.any())]
     return _paid(network, found, masks, ranking, [*emptied, *lived])
 
 
@@ -50,7 +48,7 @@ def _joined(
     They are whole until it is their turn, so that what layers of one branch get is joined; what one gets late may leave
     what another got without a path, so all are looked at twice.
     """
-    found = _opened(masks, emptied)
+    found = opened(masks, emptied)
     for name in emptied:
         found = _alive({**found, name: masks[name]}, network, ranking, name)
     for name in emptied:
@@ -62,10 +60,14 @@ def _joined(
 def _alive(found: Masks, network: Network, ranking: Mapping[str, Tensor], name: str) -> Masks:
     """With the best weights of a layer, and of the fewest others, that bring it on a path."""
     others = [other for other in found if other != name]
-    joints = _fewest(others, lambda opened: _lives(network, _opened(found, [name, *opened]), [name]))
-    trial = _opened(found, [name, *joints])
+    places = fewest(
+        torch.arange(len(others)),
+        lambda some: _lives(network, opened(found, [name, *(others[place] for place in some.tolist())]), [name]),
+    )
+    joints = [others[place] for place in places.tolist()]
+    trial = opened(found, [name, *joints])
     for part in (name, *joints):
-        live = reach(network, trial).weights[part] & ~found[part]
+        live = living(network, trial)[part] & ~found[part]
         chosen = _best(ranking[part], live, lambda some: _lives(network, {**trial, part: found[part] | some}, [name]))  # noqa: B023
         trial[part] = found[part] | chosen
     return trial
@@ -88,14 +90,14 @@ def _paid(
         left = spared(lowest[:number])
         return all(bool(left[name].any()) for name in kept) and _lives(network, left, living)
 
-    while (missing := sum(map(count_true, found.values())) - sum(map(count_true, masks.values()))) > 0:
+    while (missing := count(found) - count(masks)) > 0:
         lowest = list(_lowest({name: found[name] & ~held[name] for name in found}, ranking, missing))
         if not lowest:
             return None
         number = _last(bearable, len(lowest))
         found = spared(lowest[:number])
         for name, place in lowest[number : number + 1]:  # it cannot be spared
-            held[name] = held[name] | _only(place, held[name])
+            held[name] = added(held[name], torch.tensor([place]))
     return found
 
 
@@ -114,28 +116,8 @@ def _lowest(masks: Masks, ranking: Mapping[str, Tensor], number: int) -> Iterato
 
 
 def _lives(network: Network, masks: Mapping[str, Tensor], names: Collection[str]) -> bool:
-    live = reach(network, masks).weights
+    live = living(network, masks)
     return all(bool(live[name].any()) for name in names)
-
-
-def _opened(masks: Mapping[str, Tensor], names: Collection[str]) -> Masks:
-    return {name: torch.ones_like(mask) if name in names else mask for name, mask in masks.items()}
-
-
-def _fewest(
-    candidates: Sequence[str], suffices: Callable[[Collection[str]], bool], taken: Collection[str] = ()
-) -> tuple[str, ...]:
-    """Some of the candidates that suffice together with those taken, and of which none can be left out.
-
-    By halves: QuickXplain (Junker, AAAI 2004), about 2 k log2(n / k) questions for k of n.
-    """
-    if not candidates or suffices(taken):
-        return ()
-    if len(candidates) == 1:
-        return tuple(candidates)
-    first, second = candidates[: len(candidates) // 2], candidates[len(candidates) // 2 :]
-    later = _fewest(second, suffices, (*taken, *first))
-    return (*_fewest(first, suffices, (*taken, *later)), *later)
 
 
 def _best(scores: Tensor, among: Tensor, suffices: Callable[[Tensor], bool]) -> Tensor:
@@ -152,17 +134,13 @@ def _best(scores: Tensor, among: Tensor, suffices: Callable[[Tensor], bool]) -> 
 
     size = count_true(among)
     while not suffices(chosen):
-        most = next(some for some in (1 << power for power in count()) if some >= size or suffices(first(some)))
+        most = next(some for some in (1 << power for power in range(63)) if some >= size or suffices(first(some)))
         number = 1 + _last(lambda some: not suffices(first(some)), min(most, size) - 1, most // 2)
         more = first(number) & ~first(number - 1)
         if not more.any():  # not even all of them suffice
             break
         chosen = chosen | more
     return chosen
-
-
-def _only(place: int, like: Tensor) -> Tensor:
-    return (torch.arange(like.numel(), device=like.device) == place).reshape(like.shape)
 
 
 def _last(holds: Callable[[int], bool], most: int, least: int = 0) -> int:

@@ -1,6 +1,6 @@
 """The kept weights of all layers as one set: how many there are, which live, and some of them by number."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from nodepath.masks import count_true
 from nodepath.paths import Network
 from nodepath.paths.reach import reach
 
-__all__ = ["Masks", "added", "count", "living", "with_some", "without_some"]
+__all__ = ["Masks", "added", "count", "living", "opened", "with_some", "without_some"]
 
 Masks = dict[str, Tensor]
 
@@ -23,6 +23,11 @@ def living(network: Network, masks: Mapping[str, Tensor]) -> Masks:
     """Those of the kept weights that lie on a path or steer one."""
     found = reach(network, masks).weights
     return {name: found[name] for name in masks}
+
+
+def opened(masks: Mapping[str, Tensor], names: Collection[str]) -> Masks:
+    """Masks with some layers whole."""
+    return {name: torch.ones_like(mask) if name in names else mask for name, mask in masks.items()}
 
 
 def added(mask: Tensor, places: Tensor) -> Tensor:

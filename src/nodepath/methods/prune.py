@@ -193,13 +193,14 @@ def _chosen(
         keep = nearest_effective_count(living, kept_count(network, included, size, effective_sparsity, None), size)
     choice = choose(keep)
     where = f"at sparsity {sparsity if sparsity is not None else 1 - keep / size:.6g} (method '{label}')"
-    masks, collapse = settle_collapse(
-        network,
-        choice.masks,
-        lambda: choice.scores or {name: weights[name].abs() for name in included},
-        on_collapse,
-        where,
-    )
+
+    def ranking() -> dict[str, Tensor]:  # made only where a layer is emptied
+        asked = {name: weights[name] for name in included}
+        if not choice.scores:
+            return {name: weight.abs() for name, weight in asked.items()}
+        return fitting_scores(f"method '{label}'", choice.scores, asked)
+
+    masks, collapse = settle_collapse(network, choice.masks, ranking, on_collapse, where)
     metadata: dict[str, JSON] = {
         "method": label,
         "options": options_of(chosen),
@@ -256,6 +257,7 @@ def _checked(choice: Choice, problem: Problem, label: str) -> Choice:
         raise BudgetError(
             f"method '{label}' keeps {kept} weights where {problem.keep} were asked; report it to its author"
         )
-    if choice.scores is None:
-        return choice
-    return replace(choice, scores=fitting_scores(f"method '{label}'", choice.scores, problem))
+    if choice.scores is None or (isinstance(choice.scores, Mapping) and not isinstance(choice.scores, dict)):
+        return choice  # a mapping of another kind makes scores when asked, which may take as much memory as the model
+    asked = {name: problem.weights[name] for name in problem.included}
+    return replace(choice, scores=fitting_scores(f"method '{label}'", choice.scores, asked))

@@ -54,16 +54,18 @@ def respend(
     """
     done, live = _settled(network, dict(masks), generator, nodes_first=nodes_first, by_layer=by_layer)
     # at the end, since the moves may take a layer's last weights, and a way back can need more than were dead
-    while not by_layer and (dead := dead_layers(network, live)):
+    dead = [] if by_layer else dead_layers(network, live)
+    while dead:
         best: tuple[Masks, Masks] | None = None
         for way in ways_back(network, live, dead, count(done), generator):
             found = _settled(network, _filled(way, done), generator, nodes_first=nodes_first)
             best = found if best is None else max(best, found, key=lambda some: count(some[1]))
             if count(best[1]) == count(done):
                 break
-        if best is None:
+        left = dead if best is None else dead_layers(network, best[1])
+        if best is None or len(left) >= len(dead):
             break
-        done, live = best
+        (done, live), dead = best, left
     if count(live) < count(done):
         warnings.warn(
             f"{count(done) - count(live)} of {count(done)} kept weights lie on no path, and would on none elsewhere; "

@@ -19,24 +19,25 @@ def scores_of(score: Score, problem: Problem) -> dict[str, Tensor]:
     Raises:
         MaskMismatchError: See `fitting_scores`.
     """
-    return fitting_scores(f"score {type(score).__name__}", score(problem.subject, problem.weights), problem)
+    asked = {name: problem.weights[name] for name in problem.included}
+    return fitting_scores(f"score {type(score).__name__}", score(problem.subject, problem.weights), asked)
 
 
-def fitting_scores(source: str, found: Mapping[str, Tensor], problem: Problem) -> dict[str, Tensor]:
-    """Scores of the included layers, detached.
+def fitting_scores(source: str, found: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Scores of some layers, detached.
 
     Args:
         source: Who gave them, for messages, e.g. "score Snip".
         found: Parameter name -> score.
-        problem: Which layers there are.
+        weights: Parameter name -> weight, of the layers.
 
     Raises:
         MaskMismatchError: A layer is absent, or has no real numbers of the weight's shape; names both.
     """
     if not isinstance(found, Mapping):
         raise MaskMismatchError(f"{source} gave a {type(found).__name__}; it must give parameter name -> tensor")
-    for name in problem.included:
-        shape = tuple(problem.weights[name].shape)
+    for name, weight in weights.items():
+        shape = tuple(weight.shape)
         if name not in found:
             raise MaskMismatchError(
                 f"{source} gave no scores for '{name}'; it must give them for each layer it is asked"
@@ -50,7 +51,7 @@ def fitting_scores(source: str, found: Mapping[str, Tensor], problem: Problem) -
                 f"{source} gave scores of shape {tuple(found[name].shape)} for '{name}'; they must have the weight's, "
                 f"{shape}"
             )
-    return {name: found[name].detach() for name in problem.included}
+    return {name: found[name].detach() for name in weights}
 
 
 @dataclass(frozen=True)
