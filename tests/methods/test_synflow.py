@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import nodepath
-from nodepath.errors import CollapseWarning
+from nodepath.errors import CollapseError, CollapseWarning
+from nodepath.methods.flow.lasting import Lasting
 from nodepath.methods.iterate import iterate
 from nodepath.methods.problem import Problem
 from nodepath.paths import Network
@@ -264,3 +265,15 @@ def test_emptied_layer_of_a_chain_below_critical_compression_is_a_collapse():
     with pytest.warns(CollapseWarning):
         masks = pruned(mlp(5, 5, 5, 5), torch.zeros(1, 5), 2, on_collapse="warn")
     assert masks.kept == 2
+
+
+def test_ranks_of_emptied_layers_are_made_only_where_one_is_emptied(monkeypatch):
+    """They take twice the memory of the model."""
+    asked = []
+    make = Lasting.__getitem__
+    monkeypatch.setattr(Lasting, "__getitem__", lambda lasting, name: asked.append(name) or make(lasting, name))
+    pruned(mlp(5, 5, 5, 5), torch.zeros(1, 5), 20, on_collapse="keep-one")
+    assert not asked
+    with pytest.raises(CollapseError):
+        pruned(mlp(5, 5, 5, 5), torch.zeros(1, 5), 2, on_collapse="keep-one")
+    assert asked
