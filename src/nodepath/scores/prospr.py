@@ -41,9 +41,8 @@ class ProsPr:
     `inner_steps` + 1 copies of all parameters and 3 more numbers for each. Needs data: yes.
 
     Variants: the authors' code takes no slopes through the first step's velocity; the paper's formula has them, and so
-    has this. On narrow networks it empties layers early: on ResNet-20 at 99 % no path is left, with 100 images of
-    CIFAR-10 as with 1,024 (`nodepath prune resnet20 --method prospr --sparsity 0.99 --data FOLDER -o FILE` for the former);
-    `first_order` leaves some.
+    has this. On narrow networks it empties layers early: on ResNet-20 at 99 % no path is left with images of CIFAR-10
+    (`nodepath prune resnet20 --method prospr --sparsity 0.99 --data FOLDER -o FILE`); `first_order` leaves some.
 
     Reference:
         Alizadeh, Tailor, Zintgraf, van Amersfoort, Farquhar, Lane, Gal. Prospect pruning: finding trainable weights at
