@@ -284,7 +284,9 @@ class Call:
             offsets = None  # zero where it may not be read
         if not kills:
             offsets = control.counts.new_ones([1] * control.counts.ndim)
-        return gate(control.counts, offsets, boolean=self.semantics.boolean, switch=self.tracer.switch)
+        factor = gate(control.counts, offsets, boolean=self.semantics.boolean, switch=self.tracer.switch)
+        self.semantics.let_pass(factor)
+        return factor
 
     def attention(self, counts: Tensor, shape: torch.Size, contributions: Tensor | None = None) -> Tensor:
         """A tensor that steers: `counts` are 1 where it may be read.

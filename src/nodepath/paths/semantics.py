@@ -57,6 +57,9 @@ class Semantics:
     def pair(self, left: Tensor, right: Tensor) -> None:
         """Two activations meet element by element, without a sum: a gate and what it steers, a query and a key."""
 
+    def let_pass(self, factor: Tensor | None) -> None:
+        """A control multiplies what it steers by this: 1 where it lets pass, 0 elsewhere; None: by 1 everywhere."""
+
     def settle(self, counts: Tensor, exponent: int) -> tuple[Tensor, int]:
         """Bring counts that an operation has made back into the number range, exactly.
 

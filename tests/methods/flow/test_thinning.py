@@ -221,17 +221,3 @@ def test_places_of_an_image_are_few():
     assert [layout.places for layout in layouts if layout.channel is not None] == [1, 16, 16, 36, 36]
     sizes = [int(layout.multiplicities.sum()) for layout in layouts if layout.channel is not None]
     assert sizes == [224**2, 112**2, 56**2, 56**2, 54**2]
-
-
-def test_what_steers_is_walked():
-    class Gated(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b, self.head = nn.Linear(4, 5), nn.Linear(4, 5), nn.Linear(5, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.a(x).sigmoid() * self.b(x))
-
-    network = Network(Gated(), torch.zeros(1, 4))
-    assert record(network, FLOW) is None
-    assert nodepath.prune(network.model, torch.zeros(1, 4), "synflow", sparsity=0.5, iterations=5).kept == 25

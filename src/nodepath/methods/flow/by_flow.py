@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from nodepath.masks import count_true
+from nodepath.methods.control_share import control_share
+from nodepath.methods.flow.lasting import Lasting
 from nodepath.methods.flow.thinning import Contest, Thinning
 from nodepath.methods.iterate import iterate, on_schedule, without_pruned
 from nodepath.methods.problem import Choice, Problem
@@ -58,12 +60,14 @@ def walked(problem: Problem, iterations: int, at_random: Collection[int] = (), *
 def _replayed(
     problem: Problem, flowing: Course, iterations: int, at_random: Collection[int], *, revive: bool
 ) -> Choice:
-    counts = problem.layer_counts()
+    apart, counts = control_share(problem), problem.layer_counts()
     budgets = (
         {problem.included: problem.keep} if counts is None else {(name,): counts[name] for name in problem.included}
     )
-    sizes = [sum(problem.network.layers[name].size for name in names) for names in budgets]
+    budgets = {names: keep - sum(map(apart.number_kept, names)) for names, keep in budgets.items()}
     masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
+    masks |= {name: ~cells for name, cells in apart.cells.items()}
+    sizes = [sum(count_true(masks[name]) for name in names) for names in budgets]
     at_random = _draws(at_random, revive=revive)
     first = at_random[0] if revive and at_random else 0
     thinning: Thinning | None = None
@@ -76,9 +80,10 @@ def _replayed(
             masks = thinning.masks() if thinning is not None else masks
             thinning = None
             scores = Random()(problem.subject, problem.weights)
+            never = apart.cells if revive else {name: ~mask for name, mask in masks.items()}
             wish = {
-                name: scores[name] if revive else scores[name].masked_fill(~mask, -torch.inf)
-                for name, mask in masks.items()
+                name: scores[name].masked_fill(never[name], -torch.inf) if name in never else scores[name]
+                for name in masks
             }
             if counts is None:
                 masks = keep_best(wish, targets[0])
@@ -92,11 +97,11 @@ def _replayed(
                 )
                 single = all(weight.dtype != torch.float64 for weight in problem.weights.values())
                 dtype = torch.float32 if single and sum(sizes) > _SMALL else torch.float64
-                thinning = Thinning(problem, flowing, masks, contests, dtype)
+                thinning = Thinning(problem, flowing, masks, contests, dtype, Lasting(apart.cells))
             thinning.step(step + 1, {p: keep for p, keep in targets.items() if not thinning.contests[p].whole})
-    if thinning is None:
-        return Choice(masks)
-    return Choice(thinning.masks(), thinning.finish(iterations))
+    masks = masks if thinning is None else thinning.masks()
+    masks |= {name: masks[name] | kept for name, kept in apart.kept.items()}
+    return Choice(masks, None if thinning is None else thinning.finish(iterations))
 
 
 def _draws(at_random: Collection[int], *, revive: bool) -> list[int]:

@@ -1,5 +1,6 @@
 """Who lasted longest while weights were pruned again and again."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from torch import Tensor
@@ -13,9 +14,13 @@ class Lasting(Mapping[str, Tensor]):
     """Of each weight the last step that its layer saw, plus half its share of all paths then; 0 if it had gone before.
 
     Parameter name -> float64, of the parameter's shape, made when asked for: it is only where a layer was emptied.
+
+    Args:
+        unranked: Parameter name -> which weights have no rank: -inf.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unranked: Mapping[str, Tensor] | None = None) -> None:
+        self._unranked = unranked or {}
         self._last: dict[str, tuple[int, Block, Tensor, Tensor]] = {}
 
     def note(self, name: str, step: int, block: Block, shares: Tensor, alive: Tensor) -> None:
@@ -33,7 +38,8 @@ class Lasting(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         """Of one layer."""
         step, block, shares, alive = self._last[name]
-        return block.filled((step + shares.double().clamp(0, 1) / 2) * (alive > 0))
+        ranks = block.filled((step + shares.double().clamp(0, 1) / 2) * (alive > 0))
+        return ranks.masked_fill(self._unranked[name], -math.inf) if name in self._unranked else ranks
 
     def __contains__(self, name: object) -> bool:
         """Whether a layer's last step is known."""

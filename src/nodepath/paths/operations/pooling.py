@@ -137,7 +137,8 @@ def _adaptive(call: Call, input: Tensor, output_size: Any, *, largest: bool, mea
     sides = [1 if fold else size for fold, size in zip(folded, shape[-dims:], strict=True)]
 
     def pool(counts: Tensor) -> Tensor:
-        pooled: Tensor = (_ADAPTIVE_MAX if largest else _ADAPTIVE_MEAN)[dims](counts, sides)
+        # of channels that lie last, torch restrides what it makes in place, which nothing that records can follow
+        pooled: Tensor = (_ADAPTIVE_MAX if largest else _ADAPTIVE_MEAN)[dims](counts.contiguous(), sides)
         return pooled if largest or mean else pooled * _adaptive_window_sizes(counts, dims, pooled)
 
     return call.summed(signal, pool, shape)

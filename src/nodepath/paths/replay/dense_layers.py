@@ -49,7 +49,7 @@ class DenseLayer:
     def take_down(self, slopes: Tensor) -> None:
         """Slopes in the edges (groups, outputs, cells * inputs)."""
         assert self.touch is not None
-        put(self.touch, slopes.view(self.touch.shape), 0.0 if self.fresh else 1.0)
+        put(self.touch, slopes.reshape(self.touch.shape), 0.0 if self.fresh else 1.0)
 
     def gather(self, padded: Tensor) -> None:
         """Read."""

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nodepath.paths.replay.between import added, averaged, free, joined, largest
 from nodepath.paths.replay.dense_layers import DenseLayer, by_groups, times_matrix, times_vector
+from nodepath.paths.replay.depthwise_layers import by_channel
 from nodepath.paths.replay.edges import Block
 from nodepath.paths.replay.ends import Bound, Ends, Move, SlopesAt
 from nodepath.paths.replay.listed_layers import times_listed
@@ -62,9 +63,11 @@ def _applied(memory: Memory, step: Apply, ends: Ends, *, fresh: bool) -> tuple[M
         return times_listed(ends, block, held, shares, index, fresh=fresh)
     matrix, touch = _edges(memory, step)
     counts = ends.reads[0][0]
+    if len(matrix) > 1 and matrix.shape[1] == matrix.shape[3] == 1:
+        return by_channel(ends, DenseLayer(matrix, touch, fresh, index, counts))
     gathered = counts if index is None else counts.new_empty((len(index), counts.shape[1]))
     layer = DenseLayer(matrix, touch, fresh, index, gathered)
-    if matrix.shape[0] > 1:
+    if len(matrix) > 1:
         return by_groups(ends, layer)
     return times_vector(ends, layer) if len(ends.made[0]) == 1 else times_matrix(ends, layer)
 

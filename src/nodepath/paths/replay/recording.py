@@ -1,7 +1,8 @@
 """Take down the torch operators of one walk, so that the next ones need neither the model nor its functions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from nodepath.paths.geometry import Geometry
 from nodepath.paths.nested import replace_tensors, tensors_in
 from nodepath.paths.network import Network
 from nodepath.paths.semantics import Semantics
-from nodepath.paths.site import Made, Site
+from nodepath.paths.site import Made, Site, given
 
 __all__ = ["Applied", "Ran", "Recording", "Value", "record"]
 
@@ -97,7 +98,13 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Unsettled(Semantics):
-    """Without exponents: no operator depends on the counts."""
+    """Without exponents: no operator depends on the counts.
+
+    Attributes:
+        passed: What each control has let pass, in order.
+    """
+
+    passed: list[Tensor | None] = field(default_factory=list, compare=False)
 
     def dtype(self, device: torch.device) -> torch.dtype:
         """Of the numbers of a recording, of which only the shapes are looked at."""
@@ -108,6 +115,15 @@ class _Unsettled(Semantics):
         """As they are."""
         del exponent
         return counts, 0
+
+    def let_pass(self, factor: Tensor | None) -> None:
+        """Take it down."""
+        self.passed.append(factor)
+
+    def alike(self, other: "_Unsettled") -> bool:
+        """Whether controls have let the same pass."""
+        pairs = list(zip_longest(self.passed, other.passed))
+        return all(one is two or (one is not None and two is not None and torch.equal(one, two)) for one, two in pairs)
 
 
 @dataclass
@@ -159,21 +175,33 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def record(network: Network, semantics: Semantics) -> Recording | None:
-    """Take down what a walk does; None where it depends on the counts: where something steers, or writes in place.
+    """Take down what a walk does; None where it depends on the counts: on what controls let pass, or written in place.
+
+    The more weights there are, the more a control lets pass. So where it is the same without any weight as with all (a
+    sigmoid is never zero, softmax reads what no mask forbids), it is for all masks.
 
     Args:
         network: The network.
         semantics: What is sent, numbers.
 
-    Cost: one forward pass without the layers, whose activations are all held.
+    Cost: one forward pass without the layers, whose activations are all held; where something steers, another.
     """
-    if network.steers:
-        return None
     unsettled = _Unsettled(semantics.average, semantics.maximum)
     recorder = _Recorder()
     with torch.no_grad(), recorder:
         arrival = network.send(unsettled, recorder.layer(network.resolution))
+    if network.steers and not unsettled.alike(_without_weights(network, unsettled)):
+        return None
     return _dependent(recorder.seen, arrival.sources, arrival.outputs)
+
+
+def _without_weights(network: Network, semantics: _Unsettled) -> _Unsettled:
+    """What controls let pass if no layer has any weight."""
+    bare = replace(semantics, passed=[])
+    none = {name: torch.zeros((), dtype=torch.bool).expand(layer.shape) for name, layer in network.layers.items()}
+    with torch.no_grad():
+        network.send(bare, given(none))
+    return bare
 
 
 def _dependent(seen: list[_Seen], sources: tuple[Tensor, ...], outputs: tuple[Tensor, ...]) -> Recording | None:
