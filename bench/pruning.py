@@ -16,7 +16,7 @@ from nodepath.methods.problem import Problem
 from nodepath.paths import Network
 from nodepath.scores import Subject
 
-MODELS = ("resnet20", "vgg19", "resnet18-tiny", "torchvision:resnet50")
+MODELS = ("resnet20", "vgg19", "resnet18-tiny", "torchvision:resnet50", "torchvision:efficientnet_b0")
 ITERATIONS = 100
 LOOPS = {"resnet20": 50, "torchvision:resnet50": 3}
 """So many iterations of the loop are timed, each of which does the same; else 5."""
@@ -26,7 +26,7 @@ REPEATS = {"resnet20": 3}
 
 Prune = Callable[..., nodepath.MaskSet]
 
-REFERENCE = {"resnet20": 100, "resnet18-tiny": 15, "torchvision:resnet50": 10}
+REFERENCE = {"resnet20": 100, "resnet18-tiny": 15, "torchvision:resnet50": 10, "torchvision:efficientnet_b0": 10}
 """So many iterations of walks in float64, with whose masks ours are compared; else 15. Of all 100: docs/bench.md."""
 
 

@@ -49,7 +49,7 @@ class DPaI:
         gamma: How sharply a node counts as one, for "paper": half of it does with the share .55 / gamma of all paths.
 
     Cost: `steps` times a forward and a backward pass of one sample in float64, between places that differ, and
-    selection of the largest; where something steers, of the model as it is. Needs data: no.
+    selection of the largest; where a mask decides what a control lets pass, of the model as it is. Needs data: no.
 
     Variants: the public code divides what enters each layer by its maximum and adds the logarithms of these up, which
     is not the number of paths where branches are added, as in residual networks. Here the counts are exact. What

@@ -112,12 +112,13 @@ def steering(network: Network) -> dict[str, Tensor]:
     Returns:
         Parameter name -> bool, of the weight's shape, for the layers that have any.
 
-    Cost: a pass over the channels.
+    Cost: a pass over the channels; none if nothing steers.
     """
-    dense_reach = _live(network, {}, kept=True, paths=True, resolution="channel")
-    if dense_reach.paths is None:
+    if not network.steers:
         return {}
-    only = {name: live & ~dense_reach.paths.weights[name] for name, live in dense_reach.weights.items()}
+    dense_reach = _live(network, {}, kept=True, paths=True, resolution="channel")
+    paths = dense_reach.paths or dense_reach
+    only = {name: live & ~paths.weights[name] for name, live in dense_reach.weights.items()}
     return {name: mask for name, mask in only.items() if bool(mask.any())}
 
 

@@ -37,7 +37,7 @@ def by_flow(problem: Problem, iterations: int, at_random: Collection[int] = (), 
             among the kept.
 
     Cost: as many forward and backward passes of one sample as iterations, between places that differ and channels that
-    carry flow alone; where something steers, of the model as it is, in float64.
+    carry flow alone; where a mask decides what a control lets pass, of the model as it is, in float64.
     """
     recording = record(problem.network, FLOW)
     if recording is None:
@@ -79,26 +79,23 @@ def _replayed(
         if step in at_random:
             masks = thinning.masks() if thinning is not None else masks
             thinning = None
-            scores = Random()(problem.subject, problem.weights)
             never = apart.cells if revive else {name: ~mask for name, mask in masks.items()}
-            wish = {
-                name: scores[name].masked_fill(never[name], -torch.inf) if name in never else scores[name]
-                for name in masks
-            }
+            wish = dict(Random()(problem.subject, problem.weights))
+            wish |= {name: wish[name].masked_fill(cells, -torch.inf) for name, cells in never.items()}
+            wish = {name: wish[name] for name in masks}
             if counts is None:
                 masks = keep_best(wish, targets[0])
             else:
                 masks = keep_best_by_layer(wish, dict(zip(masks, targets.values(), strict=True)))
-        else:
-            if thinning is None:
-                contests = tuple(
-                    Contest(names, keep, sum(count_true(masks[name]) for name in names))
-                    for names, keep in budgets.items()
-                )
-                single = all(weight.dtype != torch.float64 for weight in problem.weights.values())
-                dtype = torch.float32 if single and sum(sizes) > _SMALL else torch.float64
-                thinning = Thinning(problem, flowing, masks, contests, dtype, Lasting(apart.cells))
-            thinning.step(step + 1, {p: keep for p, keep in targets.items() if not thinning.contests[p].whole})
+            continue
+        if thinning is None:
+            contests = tuple(
+                Contest(names, keep, sum(count_true(masks[name]) for name in names)) for names, keep in budgets.items()
+            )
+            single = all(weight.dtype != torch.float64 for weight in problem.weights.values())
+            dtype = torch.float32 if single and sum(sizes) > _SMALL else torch.float64
+            thinning = Thinning(problem, flowing, masks, contests, dtype, Lasting(apart.cells))
+        thinning.step(step + 1, {p: keep for p, keep in targets.items() if not thinning.contests[p].whole})
     masks = masks if thinning is None else thinning.masks()
     masks |= {name: masks[name] | kept for name, kept in apart.kept.items()}
     return Choice(masks, None if thinning is None else thinning.finish(iterations))

@@ -96,13 +96,14 @@ class Lowest:
         """
         shares = _shares(sweep.edges, pieces.names)
         sample = shares[:: max(1, len(shares) // _SAMPLE)]
-        tried, sample = len(sample), np.sort(sample[sample > 0])
+        tried, sample = len(sample), sample[sample > 0]
         if len(shares) > 2 * _SAMPLE and len(sample) > 64:
             lowest = max(0.0, 1 - keep * tried / (len(sample) * len(shares)))
             margin = 5 * (max(lowest, 0.01) / len(sample)) ** 0.5 + 0.003
             first, last = (int((lowest + each) * len(sample)) for each in (-margin, margin))
-            below = float(sample[first]) if first > 0 else 0.0
-            found = cls._between(sweep, pieces, keep, below, float(sample[min(last, len(sample) - 1)]))
+            first, last = max(first, 0), min(last, len(sample) - 1)
+            sample = np.partition(sample, (first, last))
+            found = cls._between(sweep, pieces, keep, float(sample[first]) if first else 0.0, float(sample[last]))
             if found is not None:
                 return found
         found = cls._between(sweep, pieces, keep, 0.0, np.inf)

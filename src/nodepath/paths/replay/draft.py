@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from nodepath.paths.replay.fused import fused
 from nodepath.paths.replay.places import Axis, Reads, common, reading, table
 from nodepath.paths.replay.recording import Recording, Value
 from nodepath.paths.replay.steps import Course, Free, Layout, Step
@@ -57,7 +58,7 @@ class Draft:
         pinned = torch.zeros(self.labels, dtype=torch.bool)
         for labels in (*self.pins, *(self.layouts[number].labels for number in outputs)):
             pinned[roots[labels]] = True
-        steps = _used(self.steps, outputs)
+        steps = fused(_used(self.steps, outputs), outputs)
         return Course(layouts, tuple(self.sources), outputs, tuple(steps), pinned)
 
     def held(self, layout: Layout) -> Held:

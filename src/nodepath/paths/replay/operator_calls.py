@@ -10,10 +10,15 @@ from nodepath.paths.replay.recording import Ran, Value
 
 __all__ = ["as_it_is"]
 
+_ATEN = torch.ops.aten
+_OF_ANY_MEMORY = {_ATEN.view.default: _ATEN.reshape.default, _ATEN._unsafe_view.default: _ATEN.reshape.default}
+"""What does the same however the counts lie in memory, which may be otherwise than they did."""
+
 
 def as_it_is(step: Ran, place: int) -> Callable[..., Tensor]:
     """The operator on counts as they lie in the walk; of what it makes, the result at that place."""
     order = {value: i for i, value in reversed(list(enumerate(step.reads)))}
+    operator = _OF_ANY_MEMORY.get(step.operator, step.operator)
 
     def fill(argument: Any, counts: Sequence[Tensor]) -> Any:
         if isinstance(argument, Value):
@@ -27,7 +32,7 @@ def as_it_is(step: Ran, place: int) -> Callable[..., Tensor]:
         args = fill(step.args, counts)
         kwargs = {key: fill(each, counts) for key, each in step.kwargs.items()}
         args = tuple(_cast(each, dtype) for each in args)
-        made = step.operator(*args, **{key: _cast(each, dtype) for key, each in kwargs.items()})
+        made = operator(*args, **{key: _cast(each, dtype) for key, each in kwargs.items()})
         result: Tensor = made[place] if isinstance(made, tuple | list) else made
         return result
 

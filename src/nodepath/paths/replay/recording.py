@@ -30,6 +30,9 @@ _SHAPE_ALONE = {
 }
 """What they make is no counts, whatever they are asked about."""
 
+_BY_MEMORY = {_ATEN.as_strided.default}
+"""Operators that read memory as it lies, which it does otherwise when they are run again."""
+
 _OF_SEVERAL = {_ATEN.add.Tensor, _ATEN.cat.default, _ATEN.stack.default}
 """Operators on several counts that are scaled as each of them is."""
 
@@ -232,6 +235,8 @@ def _dependent(seen: list[_Seen], sources: tuple[Tensor, ...], outputs: tuple[Te
             site, geometry = each.operator
             steps.append(Applied(site, geometry, numbers[id(reads[0])], value(each.made)))
             continue
+        if each.operator in _BY_MEMORY:
+            return None
         made = each.made if isinstance(each.made, tuple | list) else (each.made,)
         if not all(isinstance(part, Tensor) for part in made) or each.operator._schema.is_mutable:
             return None
