@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 import nodepath
 from bench.shrunk import shrunk
+from bench.variants import VARIANTS
 from nodepath.masks import MaskSet
 from nodepath.paths import Network
 
@@ -45,6 +46,8 @@ class Run:
     epochs: int
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    variant: str = ""
+    """See `bench.variants`."""
 
     @property
     def key(self) -> str:
@@ -146,18 +149,23 @@ def perform(run: Run, data: tuple[Tensor, ...], dtype: torch.dtype) -> dict[str,
     if run.model != "mlp":
         x = x[..., :CROP, :CROP]
     model = built(run.model, run.seed, int(data[1].max()) + 1)
+    variant, whole = VARIANTS[run.variant], Network(model, x).prunable
+    variant.built(model)
+    network = Network(model, x)
+    sparsity = 1 - round((1 - run.sparsity) * whole) / network.prunable
     began = time.perf_counter()
     if run.method == "dense":
-        masks = MaskSet({n: torch.ones_like(w, dtype=torch.bool) for n, w in Network(model, x).weights().items()})
+        masks = MaskSet({n: torch.ones_like(w, dtype=torch.bool) for n, w in network.weights().items()})
     else:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), variant.drawing(network):
             warnings.simplefilter("ignore")
             masks = nodepath.prune(
-                model, x, run.method, sparsity=run.sparsity, seed=run.seed, on_collapse="warn", **run.options
+                model, x, run.method, sparsity=sparsity, seed=run.seed, on_collapse="warn", **run.options
             )
     pruned = time.perf_counter() - began
     topology = nodepath.measure(model, x, masks, convention="paper")
     small, left = shrunk(model, x, masks)
+    variant.shrunk(small)
     began = time.perf_counter()
     accuracy, loss = train(small, left, data, run, dtype)
     return {
@@ -184,7 +192,7 @@ def table(found: list[dict[str, Any]]) -> Iterator[str]:
     """One line a configuration: mean over seeds."""
 
     def name(row: dict[str, Any]) -> str:
-        return ", ".join([row["method"], *(f"{k} {v}" for k, v in row["options"].items())])
+        return ", ".join([row["method"], *(f"{k} {v}" for k, v in row["options"].items()), row["variant"]]).strip(", ")
 
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return row["model"], row["epochs"], row["sparsity"], name(row)
