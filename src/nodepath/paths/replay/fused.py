@@ -26,12 +26,11 @@ def fused(steps: Sequence[Step], outputs: Collection[int]) -> list[Step]:
     waiting: dict[int, Free] = {}
     made: list[Step] = []
     for step in steps:
-        if isinstance(step, Free):
-            step = _with_parts(step, waiting)
-            if step.makes in inner:
-                waiting[step.makes] = step
-                continue
-        made.append(step)
+        whole = _with_parts(step, waiting) if isinstance(step, Free) else step
+        if isinstance(whole, Free) and whole.makes in inner:
+            waiting[whole.makes] = whole
+        else:
+            made.append(whole)
     return made
 
 
