@@ -221,3 +221,20 @@ def test_places_of_an_image_are_few():
     assert [layout.places for layout in layouts if layout.channel is not None] == [1, 16, 16, 36, 36]
     sizes = [int(layout.multiplicities.sum()) for layout in layouts if layout.channel is not None]
     assert sizes == [224**2, 112**2, 56**2, 56**2, 54**2]
+
+
+@pytest.mark.parametrize("resolution", ["pixel", "channel"])
+@settings(
+    deadline=None, max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
+@given(model=pieces())
+def test_shares_asked_for_one_by_one_are_those_of_all(resolution, model):
+    problem = problem_of(model.double(), torch.zeros(1, 2, 6, 6), 1.0, resolution)
+    flowing = course(record(problem.network, FLOW), problem.network.layers)
+    every = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in problem.weights.items()}
+    sweep = Thinning(problem, flowing, every, (), torch.float64).sweep
+    sweep.run()
+    for name, block in sweep.edges.blocks.items():
+        places = torch.randperm(block.size, generator=torch.Generator().manual_seed(0))
+        found = sweep.exact(name, places)
+        torch.testing.assert_close(found, block.view(sweep.edges.shares).flatten()[places], rtol=1e-9, atol=1e-15)
