@@ -150,31 +150,37 @@ def page(found: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kept() -> dict[tuple[str, str], Row]:
+    """Model and method -> what there is."""
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    rows = [Row(**{**json.loads(line), "dead": tuple(json.loads(line)["dead"])}) for line in lines]
+    return {(row.model, row.method): row for row in rows}
+
+
 def main() -> None:
-    """Rows are kept as they come, so that a run goes on where another was stopped."""
+    """Rows are kept as they come: a run goes on where another was stopped, and two may meet."""
     parser = argparse.ArgumentParser(prog="python -m bench.npb_reach", description=__doc__)
     parser.add_argument("--methods", default="npb", help="names, joined by commas")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="models, such as 'resnet*'")
     parser.add_argument("--channel", action="store_true", help="all in channel resolution, which is faster")
+    parser.add_argument("--backwards", action="store_true", help="largest first, for a second run at the same time")
     parser.add_argument("--afresh", action="store_true", help=f"forget what {KEPT} holds")
     arguments = parser.parse_args()
     KEPT.parent.mkdir(exist_ok=True)
     if arguments.afresh:
         KEPT.unlink(missing_ok=True)
-    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    known = [Row(**{**json.loads(line), "dead": tuple(json.loads(line)["dead"])}) for line in lines]
-    found = {(row.model, row.method): row for row in known}
+    names = torchvision_names()[:: -1 if arguments.backwards else 1]
     for method in arguments.methods.split(","):
-        for name in torchvision_names():
+        for name in names:
             key = f"torchvision:{name}", method
-            if key in found or not fnmatch(name, arguments.only):
+            if key in kept() or not fnmatch(name, arguments.only):
                 continue
             row = Row(*key, resolution="channel" if arguments.channel else "")
             made = isolated(partial(examine, row), PATIENCE)
-            row = found[key] = replace(row, error=made) if isinstance(made, Failure) else made
+            row = replace(row, error=made) if isinstance(made, Failure) else made
             with KEPT.open("a") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
-            PAGE.write_text(page(list(found.values())))
+            PAGE.write_text(page(list(kept().values())))
             print(f"{method:<12} {name:<24} {'reached' if row.reached else row}", flush=True)
 
 
