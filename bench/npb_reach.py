@@ -119,8 +119,6 @@ def page(found: list[Row]) -> str:
         'back* are layers that the method empties and that `on_collapse="keep-one"` gives a weight; *without effect* '
         "are kept weights that lie on no path and steer none; *nodes* is the share that lives, *paths* the ratio of "
         "logarithms.",
-        "",
-        "; ".join(sorted({row.setting for row in found if row.setting})) + ".",
     ]
     for method, rows in groupby(sorted(found, key=lambda row: (row.method, row.parameters)), lambda row: row.method):
         some = list(rows)
@@ -133,6 +131,8 @@ def page(found: list[Row]) -> str:
             "",
             f"{len(reached)} of {len(some)}: the exact count and every layer alive; in {useful} of them every kept "
             "weight has an effect." + (f" {left} more models were not run." if left else ""),
+            "",
+            "; ".join(sorted({row.setting for row in some if row.setting})) + ".",
             "",
             "| model | parameters | resolution | kept | without effect | alive | given back | nodes | paths | s | GB |",
             "|---|---|---|---|---|---|---|---|---|---|---|",
