@@ -192,7 +192,9 @@ def table(found: list[dict[str, Any]]) -> Iterator[str]:
     """One line a configuration: mean over seeds."""
 
     def name(row: dict[str, Any]) -> str:
-        return ", ".join([row["method"], *(f"{k} {v}" for k, v in row["options"].items()), row["variant"]]).strip(", ")
+        return ", ".join(
+            [row["method"], *(f"{k} {v}" for k, v in row["options"].items()), row.get("variant", "")]
+        ).strip(", ")
 
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return row["model"], row["epochs"], row["sparsity"], name(row)
@@ -225,7 +227,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     data = loaded(arguments.data)
     while True:  # the file may grow while it runs, and another process may take from it
-        done = {Run(**{k: row[k] for k in Run.__dataclass_fields__}).key for row in rows()}
+        done = {Run(**{k: row[k] for k in Run.__dataclass_fields__ if k in row}).key for row in rows()}
         wanted = [Run(**json.loads(line)) for line in arguments.runs.read_text().splitlines() if line.strip()]
         run = next((run for run in wanted if run.key not in done and _claimed(run)), None)
         if run is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from unittest.mock import patch
 
 import torch
@@ -13,9 +13,6 @@ from nodepath.methods.even.living import Block
 from nodepath.paths import Network
 
 __all__ = ["VARIANTS", "Variant"]
-
-Cells = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""(weights in each kernel, how gladly each cell is kept, generator) -> which cells are (kernels, cells), bool."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,9 @@ class Variant:
         shrunk: Changes what is trained.
     """
 
-    built: Callable[[nn.Module], None] = field(default=lambda _: None)
-    drawing: Callable[[Network], AbstractContextManager[None]] = field(default=lambda _: nullcontext())
-    shrunk: Callable[[nn.Module], None] = field(default=lambda _: None)
+    built: Callable[[nn.Module], None] = lambda _: None
+    drawing: Callable[[Network], AbstractContextManager[None]] = lambda _: nullcontext()
+    shrunk: Callable[[nn.Module], None] = lambda _: None
 
 
 def without_blocks(model: nn.Module, blocks: tuple[str, ...]) -> None:

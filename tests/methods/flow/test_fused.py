@@ -4,17 +4,16 @@ from collections import Counter
 
 import pytest
 import torch
+from problems import problem_of
 from torch import Tensor, nn
 
 import nodepath
 from nodepath.methods.flow.by_flow import by_flow, walked
 from nodepath.methods.problem import Problem
-from nodepath.paths import Network
 from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record
 from nodepath.paths.replay.steps import Free
 from nodepath.paths.semantics import FLOW
-from nodepath.scores import Subject
 
 
 class Shuffled(nn.Module):
@@ -34,9 +33,7 @@ class Shuffled(nn.Module):
 def problem() -> Problem:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = Network(Shuffled().double().eval(), torch.zeros(1, 2, 6, 6))
-    subject = Subject(network, torch.Generator().manual_seed(0))
-    return Problem(network, subject, network.weights(), tuple(network.layers), network.prunable // 4)
+        return problem_of(Shuffled().double(), torch.zeros(1, 2, 6, 6), 0.25)
 
 
 def test_no_function_is_left_that_a_single_other_one_reads():

@@ -5,17 +5,16 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from problems import problem_of
 from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
 import nodepath
 from nodepath.methods.flow.by_flow import by_flow, walked
 from nodepath.methods.problem import Problem
-from nodepath.paths import Network
 from nodepath.paths.reach import steering
 from nodepath.paths.replay.recording import record
 from nodepath.paths.semantics import EXACT, FLOW
-from nodepath.scores import Subject
 
 
 class Gated(nn.Module):
@@ -82,20 +81,19 @@ APART = {
 }
 
 
-def problem_of(made: tuple[Callable[[], nn.Module], tuple[int, ...]], resolution: str, scope: str | None) -> Problem:
+def steered(
+    made: tuple[Callable[[], nn.Module], tuple[int, ...]], resolution: str = "pixel", scope: str | None = None
+) -> Problem:
     build, shape = made
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = Network(build().double().eval(), torch.zeros(shape), resolution)
-    subject = Subject(network, torch.Generator().manual_seed(0))
-    keep = round(0.3 * network.prunable)
-    return Problem(network, subject, network.weights(), tuple(network.layers), keep, scope)
+        return problem_of(build().double(), torch.zeros(shape), 0.3, resolution, scope)
 
 
 @pytest.mark.parametrize("resolution", ["pixel", "channel"])
 @pytest.mark.parametrize("kind", ALIKE)
 def test_what_always_lets_the_same_pass_is_recorded(kind, resolution):
-    network = problem_of(ALIKE[kind], resolution, None).network
+    network = steered(ALIKE[kind], resolution).network
     assert network.steers
     for semantics in (FLOW, EXACT):
         assert record(network, semantics) is not None
@@ -103,7 +101,7 @@ def test_what_always_lets_the_same_pass_is_recorded(kind, resolution):
 
 @pytest.mark.parametrize("kind", APART)
 def test_what_a_mask_shuts_is_walked(kind):
-    problem = problem_of(APART[kind], "pixel", None)
+    problem = steered(APART[kind])
     assert record(problem.network, FLOW) is None
     masks = nodepath.prune(problem.network.model, torch.zeros(1, 4), "synflow", sparsity=0.5, iterations=5)
     assert masks.kept == round(0.5 * problem.network.prunable)
@@ -115,7 +113,7 @@ def test_what_a_mask_shuts_is_walked(kind):
 @pytest.mark.parametrize("kind", ALIKE)
 def test_recorded_masks_are_those_of_walks(kind, resolution, at_random, revive, scope):
     found, expected = (
-        prune(problem_of(ALIKE[kind], resolution, scope), 8, at_random, revive=revive) for prune in (by_flow, walked)
+        prune(steered(ALIKE[kind], resolution, scope), 8, at_random, revive=revive) for prune in (by_flow, walked)
     )
     assert found.masks.keys() == expected.masks.keys()
     assert all(torch.equal(found.masks[name], expected.masks[name]) for name in expected.masks)
@@ -124,7 +122,7 @@ def test_recorded_masks_are_those_of_walks(kind, resolution, at_random, revive, 
 @pytest.mark.parametrize("kind", ["squeeze and excitation", "attention"])
 def test_only_what_steers_has_no_rank(kind):
     """So that no control that was drawn pays for what an emptied layer gets back."""
-    problem = problem_of(ALIKE[kind], "pixel", None)
+    problem = steered(ALIKE[kind])
     scores, cells = by_flow(problem, 8).scores, steering(problem.network)
     assert cells
     for name in problem.included:

@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pieces import pieces
+from problems import problem_of
 from torch import Tensor, nn
 
 import nodepath
@@ -25,17 +26,7 @@ from nodepath.paths.replay.recording import record
 from nodepath.paths.replay.steps import Layout
 from nodepath.paths.replay.sweep import Sweep
 from nodepath.paths.semantics import FLOW
-from nodepath.scores import Subject
 from nodepath.scores.path_flow import PathFlow
-
-
-def problem_of(
-    model: nn.Module, x: Tensor, density: float, resolution: str = "pixel", scope: str | None = None
-) -> Problem:
-    network = Network(model.eval(), x, resolution)
-    subject = Subject(network, torch.Generator().manual_seed(0))
-    keep = max(1, round(density * network.prunable))
-    return Problem(network, subject, network.weights(), tuple(network.layers), keep, scope)
 
 
 def reference(problem: Problem, *arguments, **options) -> Choice:

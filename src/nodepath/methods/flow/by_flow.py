@@ -66,7 +66,8 @@ def _replayed(
     )
     budgets = {names: keep - sum(map(apart.number_kept, names)) for names, keep in budgets.items()}
     masks = {name: torch.ones_like(problem.weights[name], dtype=torch.bool) for name in problem.included}
-    masks |= {name: ~cells for name, cells in apart.cells.items()}
+    carrying = {name: ~cells for name, cells in apart.cells.items()}
+    masks |= carrying
     sizes = [sum(count_true(masks[name]) for name in names) for names in budgets]
     at_random = _draws(at_random, revive=revive)
     first = at_random[0] if revive and at_random else 0
@@ -79,10 +80,8 @@ def _replayed(
         if step in at_random:
             masks = thinning.masks() if thinning is not None else masks
             thinning = None
-            never = apart.cells if revive else {name: ~mask for name, mask in masks.items()}
-            wish = dict(Random()(problem.subject, problem.weights))
-            wish |= {name: wish[name].masked_fill(cells, -torch.inf) for name, cells in never.items()}
-            wish = {name: wish[name] for name in masks}
+            scores = without_pruned(Random()(problem.subject, problem.weights), carrying if revive else masks)
+            wish = {name: scores[name] for name in masks}
             if counts is None:
                 masks = keep_best(wish, targets[0])
             else:
