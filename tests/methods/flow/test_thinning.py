@@ -16,8 +16,7 @@ from torch import Tensor, nn
 import nodepath
 from nodepath.errors import CollapseWarning
 from nodepath.methods.flow.by_flow import by_flow, walked
-from nodepath.methods.flow.thinning import Thinning
-from nodepath.methods.flow.threshold import Lowest, Pieces
+from nodepath.methods.flow.thinning import Contest, Thinning
 from nodepath.methods.iterate import on_schedule
 from nodepath.methods.problem import Choice, Problem
 from nodepath.paths import Network
@@ -166,14 +165,15 @@ def test_layers_that_are_not_pruned_stay_out_of_the_budget():
     assert masks.kept == round(0.1 * masks.total)
 
 
-def sweep_of(shares: Tensor) -> Sweep:
+def thinning_of(shares: Tensor) -> Thinning:
     """Of a single layer of (1, n) whose shares are about as given."""
     model = nn.Linear(len(shares), 1, bias=False)
     with torch.no_grad():
         model.weight.copy_(shares.unsqueeze(0))
     problem = problem_of(model, torch.zeros(1, len(shares)), 1.0)
     flowing = course(record(problem.network, FLOW), problem.network.layers)
-    return Thinning(problem, flowing, {"weight": torch.ones_like(model.weight, dtype=torch.bool)}, ()).sweep
+    start = {"weight": torch.ones_like(model.weight, dtype=torch.bool)}
+    return Thinning(problem, flowing, start, (Contest(("weight",), 0, len(shares)),), 1)
 
 
 @pytest.mark.parametrize("size", [40, 3000, 100_000])
@@ -188,15 +188,11 @@ def test_lowest_are_those_of_a_stable_sort(size, kind):
     alive = int((weights > 0).sum())
     order = weights.sort(descending=True, stable=True).indices
     for keep in {0, 1, alive // 3, round(0.95 * alive), alive - 1, alive, alive + 1}:
-        sweep = sweep_of(weights)
-        sweep.run()
-        pieces = Pieces.of(sweep.edges, ("weight",))
-        lowest = Lowest.of(sweep, pieces, keep)
-        assert (lowest.threshold == 0) == (keep > alive)
-        if keep <= alive:
-            lowest.drop(None)
-            assert sweep.edges.held.nonzero().flatten().tolist() == order[:keep].sort().values.tolist()
-            assert int(lowest.left.sum()) == keep
+        thinning = thinning_of(weights)
+        thinning.step(1, {0: keep})
+        (left,) = thinning.masks().values()
+        expected = order[:keep] if keep <= alive else torch.cat([order[:alive], (weights == 0).nonzero().flatten()[:1]])
+        assert left.flatten().nonzero().flatten().tolist() == expected.sort().values.tolist()
 
 
 def test_places_of_an_image_are_few():
@@ -223,7 +219,7 @@ def test_shares_asked_for_one_by_one_are_those_of_all(resolution, model):
     problem = problem_of(model.double(), torch.zeros(1, 2, 6, 6), 1.0, resolution)
     flowing = course(record(problem.network, FLOW), problem.network.layers)
     every = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in problem.weights.items()}
-    sweep = Thinning(problem, flowing, every, (), torch.float64).sweep
+    sweep = Thinning(problem, flowing, every, (), 1, torch.float64).weights.sweep
     sweep.run()
     for name, block in sweep.edges.blocks.items():
         places = torch.randperm(block.size, generator=torch.Generator().manual_seed(0))

@@ -93,7 +93,7 @@ def _replayed(
             )
             single = all(weight.dtype != torch.float64 for weight in problem.weights.values())
             dtype = torch.float32 if single and sum(sizes) > _SMALL else torch.float64
-            thinning = Thinning(problem, flowing, masks, contests, dtype, Lasting(apart.cells))
+            thinning = Thinning(problem, flowing, masks, contests, iterations, dtype, Lasting(apart.cells))
         thinning.step(step + 1, {p: keep for p, keep in targets.items() if not thinning.contests[p].whole})
     masks = masks if thinning is None else thinning.masks()
     masks |= {name: masks[name] | kept for name, kept in apart.kept.items()}

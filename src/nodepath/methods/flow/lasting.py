@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from nodepath.paths.replay.edges import Block
+from nodepath.methods.flow.weights import Placed
 
 __all__ = ["Lasting"]
 
@@ -21,24 +21,24 @@ class Lasting(Mapping[str, Tensor]):
 
     def __init__(self, unranked: Mapping[str, Tensor] | None = None) -> None:
         self._unranked = unranked or {}
-        self._last: dict[str, tuple[int, Block, Tensor, Tensor]] = {}
+        self._last: dict[str, tuple[int, Placed, Tensor, Tensor]] = {}
 
-    def note(self, name: str, step: int, block: Block, shares: Tensor, alive: Tensor) -> None:
+    def note(self, name: str, step: int, placed: Placed, shares: Tensor, alive: Tensor) -> None:
         """Take down a layer's last step.
 
         Args:
             name: Of its parameter.
             step: Number of the step.
-            block: What is left of the layer.
-            shares: Of the block's shape.
+            placed: Where the weights that are held are.
+            shares: Of these.
             alive: The same, positive where a weight was left in that step.
         """
-        self._last[name] = step, block, shares, alive
+        self._last[name] = step, placed, shares, alive
 
     def __getitem__(self, name: str) -> Tensor:
         """Of one layer."""
-        step, block, shares, alive = self._last[name]
-        ranks = block.filled((step + shares.double().clamp(0, 1) / 2) * (alive > 0))
+        step, placed, shares, alive = self._last[name]
+        ranks = placed.filled((step + shares.double().clamp(0, 1) / 2) * (alive > 0))
         return ranks.masked_fill(self._unranked[name], -math.inf) if name in self._unranked else ranks
 
     def __contains__(self, name: object) -> bool:

@@ -1,8 +1,9 @@
-"""Flow through what is left of a network, prune what carries the least, forget the channels that carry none."""
+"""Flow through what is left of a network, prune what carries the least, forget what carries none."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,25 +13,20 @@ from torch import Tensor
 from nodepath.errors import NonFiniteError
 from nodepath.masks import count_true
 from nodepath.methods.flow.lasting import Lasting
+from nodepath.methods.flow.one_each import OneEach
 from nodepath.methods.flow.threshold import Lowest, Pieces
+from nodepath.methods.flow.weights import Weights
 from nodepath.methods.problem import Problem
-from nodepath.paths.replay.edges import Edges
 from nodepath.paths.replay.steps import Course
-from nodepath.paths.replay.sweep import Sweep
 
 __all__ = ["Contest", "Thinning"]
 
 _SHRINKS = 0.75
-"""When so few of the weights are left, channels are looked through again."""
+"""When so few of the weights are left, what carries no flow is looked for again."""
 
-_FEW = 0.5
-"""So few of the weights of a layer are put on a list, where each costs twice as much."""
-
-_FEWER = 0.7
-"""So few of the weights on a list are put on a shorter one."""
-
-_WORTH = 0.8
-"""If so few of the weights lie between those that carry flow, the others are forgotten; it costs about an iteration."""
+_UNSURE = 4
+"""So many units in the last place a share may be wrong, times the root of the number of places that it is summed over;
+roundings would have to conspire for more."""
 
 
 @dataclass
@@ -43,7 +39,8 @@ class Contest:
         alive: How many there are.
         pruned: Whether any have been.
         silent: Which are left, if more were to be kept than carry any flow, so that positions have decided; else empty.
-        pieces: Of the memory.
+        part: Of the memory.
+        pieces: Of that part.
         left: How many weights there are in each piece, if the memory is the one of the step before.
     """
 
@@ -52,6 +49,7 @@ class Contest:
     alive: int
     pruned: bool = False
     silent: dict[str, Tensor] = field(default_factory=dict)
+    part: slice = field(init=False)
     pieces: Pieces = field(init=False)
     left: NDArray[np.int64] | None = None
 
@@ -74,6 +72,7 @@ class Thinning:
         course: Of its network.
         start: Parameter name -> which weights there are at first.
         contests: Who competes.
+        steps: How many are to come, the number of the last one.
         dtype: Of shares at first.
     """
 
@@ -81,6 +80,7 @@ class Thinning:
     course: Course
     start: Mapping[str, Tensor]
     contests: tuple[Contest, ...]
+    steps: int
     dtype: torch.dtype = torch.float32
     lasting: Lasting = field(default_factory=Lasting)
 
@@ -88,22 +88,18 @@ class Thinning:
         self._build(self.start)
 
     def _build(self, masks: Mapping[str, Tensor]) -> None:
-        problem = self.problem
-        magnitudes = {
-            name: weight.abs() * masks[name] if name in masks else weight for name, weight in problem.weights.items()
-        }
-        others = [layer for name, layer in problem.network.layers.items() if name not in masks]
-        edges = Edges.of(problem.layers, magnitudes, self.dtype)
-        fixed = Edges.of(others, magnitudes, self.dtype)
-        self.sweep = Sweep(self.course, edges, fixed, torch.ones_like(self.course.pinned))
+        self.weights: Weights = OneEach(self.problem, self.course, masks, self.dtype)
         self._looked_at = math.inf
         self._cut_in_pieces()
-        self.sweep.calibrate()
+        self.weights.sweep.calibrate()
 
     def _cut_in_pieces(self) -> None:
         """Anew, for each contest."""
         for contest in self.contests:
-            contest.pieces, contest.left = Pieces.of(self.sweep.edges, contest.names), None
+            parts = {name: self.weights.part(name) for name in contest.names}
+            contest.pieces = Pieces.of({name: part.stop - part.start for name, part in parts.items()})
+            contest.part = slice(parts[contest.names[0]].start, parts[contest.names[-1]].stop)
+            contest.left = None
 
     def step(self, number: int, targets: Mapping[int, int]) -> None:
         """Prune once.
@@ -113,21 +109,18 @@ class Thinning:
             targets: Of each contest that prunes, by its place: how many weights it keeps.
         """
         for place, lowest in self._lowest(targets).items():
-            contest, edges = self.contests[place], self.sweep.edges
+            contest = self.contests[place]
             if lowest.threshold == 0:
                 contest.silent = self._first_of(contest, targets[place])
                 continue
             contest.silent = {}
-            for name in lowest.cut_off(contest.left):
-                self._note(name, number, edges.held)
-            lowest.drop(contest.left)
-            contest.left = lowest.left
-            for name, left in zip(contest.names, lowest.pieces.by_layer(contest.left), strict=True):
+            for name, left in lowest.pieces.by_layer(lowest.left).items():
                 if not left:
-                    self._note(name, number, edges.shares)
-            contest.alive, contest.pruned = targets[place], True
+                    self._note(name, number)
+            lowest.drop(self.weights.held[contest.part], self.weights.shares[contest.part], contest.left)
+            contest.left, contest.alive, contest.pruned = lowest.left, targets[place], True
         if not any(contest.silent for contest in self.contests):
-            self._forget()
+            self._forget(self.steps - number)
 
     def masks(self) -> dict[str, Tensor]:
         """Parameter name -> what is left."""
@@ -140,15 +133,19 @@ class Thinning:
         """Parameter name -> what is left of the layers of a contest."""
         if contest.silent or not contest.pruned:
             return contest.silent or {name: self.start[name] for name in contest.names}
-        edges = self.sweep.edges
-        return {name: edges.blocks[name].filled(edges.blocks[name].view(edges.held) > 0) for name in contest.names}
+        return self._where(contest.names, self.weights.held)
 
-    def _note(self, name: str, number: int, alive: Tensor) -> None:
+    def _where(self, names: Iterable[str], numbers: Tensor) -> dict[str, Tensor]:
+        """Parameter name -> which of its weights have a positive number, one of each weight held."""
+        return {name: self.weights.placed(name).filled(numbers[self.weights.part(name)] > 0) for name in names}
+
+    def _note(self, name: str, number: int) -> None:
         """Take down the scores of a layer of which nothing will be left, if it has not been done."""
         if name not in self.lasting:
-            block = self.sweep.edges.blocks[name]
-            shares, left = (block.view(each).clone() for each in (self.sweep.edges.shares, alive))
-            self.lasting.note(name, number, block, shares, left)
+            part = self.weights.part(name)
+            shares, held = (each[part].clone() for each in (self.weights.shares, self.weights.held))
+            # where nothing flows any more, all that is left has lasted as long
+            self.lasting.note(name, number, self.weights.placed(name), shares, shares if bool(shares.any()) else held)
 
     def finish(self, number: int) -> Lasting:
         """Take down the scores of all layers that are left.
@@ -156,29 +153,30 @@ class Thinning:
         Args:
             number: Of the last step.
         """
-        edges = self.sweep.edges
-        for name, block in edges.blocks.items():
+        for name in self.start:
             if name not in self.lasting:
-                self.lasting.note(name, number, block, block.view(edges.shares), block.view(edges.held))
+                part = self.weights.part(name)
+                shares, held = self.weights.shares[part], self.weights.held[part]
+                self.lasting.note(name, number, self.weights.placed(name), shares, held)
         return self.lasting
 
     def _lowest(self, targets: Mapping[int, int]) -> dict[int, Lowest]:
         """What each contest drops."""
         calibrated = False
         while True:
-            self.sweep.run()
-            sweep = self.sweep
-            found = {place: Lowest.of(sweep, self.contests[place].pieces, keep) for place, keep in targets.items()}
-            largest = self.sweep.largest()
+            weights = self.weights
+            weights.run()
+            found = {place: self._of(self.contests[place], keep) for place, keep in targets.items()}
+            largest = weights.sweep.largest()
             if self._is_exact(found, largest):
                 return found
             if not calibrated and all(lowest.threshold for lowest in found.values()):
-                calibrated = self.sweep.calibrate()
+                calibrated = weights.sweep.calibrate()
                 if calibrated:
                     continue
             if self.dtype != torch.float64:
                 self.dtype = torch.float64
-                self._build({n: b.filled(b.view(sweep.edges.held) > 0) for n, b in sweep.edges.blocks.items()})
+                self._build(self._where(self.start, weights.held))
                 calibrated = True
                 continue
             if not math.isfinite(largest):
@@ -187,6 +185,13 @@ class Thinning:
                     "exponent a tensor cannot hold; check the weights"
                 )
             return found
+
+    def _of(self, contest: Contest, keep: int) -> Lowest:
+        """What one contest drops."""
+        weights = self.weights
+        shares = weights.shares[contest.part].cpu().numpy()
+        unsure = _UNSURE * weights.sweep.most_places**0.5 * float(np.finfo(shares.dtype).eps)
+        return Lowest.of(shares, contest.pieces, keep, unsure, partial(weights.in_order, contest.names))
 
     def _is_exact(self, found: Mapping[int, Lowest], largest: float) -> bool:
         """Whether what underflows is too little to matter.
@@ -197,37 +202,25 @@ class Thinning:
         lost = largest * torch.finfo(self.dtype).tiny * 2.0**54
         return math.isfinite(largest) and all(lowest.threshold > lost for lowest in found.values())
 
-    def _forget(self) -> None:
-        """Channels that carry no flow, and weights that are gone from layers that can do with a list of the others."""
+    def _forget(self, steps: int) -> None:
+        """What carries no flow, if it may be much, and is worth it for so many steps."""
         left = sum(contest.alive for contest in self.contests)
         if left > _SHRINKS * self._looked_at:
             return
         self._looked_at = left
-        sweep, live = self.sweep, self.sweep.live_labels()
-        listed = [name for contest in self.contests if contest.pruned for name in self._sparse(contest)]
-        fewer = sweep.size(live) <= _WORTH * sweep.size(sweep.alive)
-        if fewer or listed:
-            self.sweep = sweep.without(live if fewer else sweep.alive, listed)
+        layers: dict[str, int] = {}
+        for contest in self.contests:
+            if contest.pruned and contest.left is not None:
+                layers |= contest.pieces.by_layer(contest.left)
+        if self.weights.forget(layers, steps):
             self._cut_in_pieces()
-
-    def _sparse(self, contest: Contest) -> list[str]:
-        """Names of layers of whose weights few are left."""
-        assert contest.left is not None
-        blocks = self.sweep.edges.blocks
-        numbers = dict(zip(contest.names, contest.pieces.by_layer(contest.left), strict=True))
-        return [
-            name
-            for name in self.sweep.listable.intersection(numbers)
-            if numbers[name] < (_FEW if blocks[name].listing is None else _FEWER) * blocks[name].size
-        ]
 
     def _first_of(self, contest: Contest, keep: int) -> dict[str, Tensor]:
         """All that carries flow, and of the rest of what is left the first, up to the budget.
 
         The rest is no more than that from now on, also where other contests cut off more.
         """
-        edges = self.sweep.edges
-        carry = {n: edges.blocks[n].filled(edges.blocks[n].view(edges.shares) > 0) for n in contest.names}
+        carry = self._where(contest.names, self.weights.shares)
         missing = keep - sum(map(count_true, carry.values()))
         for name, left in self._left(contest).items():
             more = (left & ~carry[name]).flatten().nonzero().flatten()[:missing]

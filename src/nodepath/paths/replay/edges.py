@@ -120,13 +120,13 @@ class Block:
         """One value a weight of the layer, of the parameter's shape, from those held here.
 
         Args:
-            values: Of the shape of the block, or a list; zeros for those that are not held.
+            values: Of the shape of the block, or a list, or flat; zeros for those that are not held.
         """
         layer = self.layer
         if self.listing is not None:
             listed, values = values, values.new_zeros(math.prod(self.shape))
             values[torch.from_numpy(self.listing.places())] = listed
-            values = values.view(self.shape)
+        values = values.reshape(self.shape)
         groups, outputs, cells, inputs = layer.groups, layer.outputs, layer.cells, layer.inputs
         if self.rows is None and self.columns is None:
             return layer.weights(values.transpose(2, 3)).contiguous()

@@ -139,17 +139,20 @@ class Sweep:
                 live[layout.labels[memory.channels(number)][(through > 0).cpu()]] = True
         return live & self.alive
 
-    def size(self, live: Tensor) -> int:
-        """How many weights lie between channels of labels that live.
+    def work(self, live: Tensor, weight: int) -> int:
+        """What a run takes, in products of a weight and a count: one at each place that a layer makes.
 
         Args:
-            live: Of each label, bool.
+            live: Of each label, bool: of these channels alone.
+            weight: What each weight takes beside.
         """
         total = 0
         for step in self.course.steps:
             if isinstance(step, Apply):
-                before, after = (live[self.course.layouts[number].labels] for number in (step.reads[0], step.makes))
-                total += int(before.sum()) * int(after.sum()) * math.prod(step.site.geometry.shape[2:])
+                layouts = [self.course.layouts[number] for number in (step.reads[0], step.makes)]
+                before, after = (int(live[layout.labels].sum()) for layout in layouts)
+                cells = math.prod(step.site.geometry.shape[2:])
+                total += before * after * cells * (layouts[1].places + weight)
         return total
 
     def without(self, live: Tensor, listed: Collection[str] = ()) -> "Sweep":

@@ -1,0 +1,107 @@
+"""Every weight is an edge of its own, in the memory of the sweep."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nodepath.methods.flow.threshold import Places
+from nodepath.methods.flow.weights import in_order
+from nodepath.methods.problem import Problem
+from nodepath.paths.replay.edges import Block, Edges
+from nodepath.paths.replay.steps import Course
+from nodepath.paths.replay.sweep import Sweep
+
+__all__ = ["OneEach"]
+
+_FEW = 0.5
+"""So few of the weights of a layer are put on a list, where each costs twice as much."""
+
+_FEWER = 0.7
+"""So few of the weights on a list are put on a shorter one."""
+
+_WEIGHT = 30
+"""What a weight costs in each step, apart from its products: so many products at one place."""
+
+_REBUILT = 2_000_000
+"""What to build a step of the course anew costs, in such products."""
+
+_AT_ONCE = 1 << 12
+
+
+class OneEach:
+    """Weights that are the edges of a sweep, see `Weights`.
+
+    Args:
+        problem: The task.
+        course: Of its network.
+        masks: Parameter name -> which weights there are, of the layers that are pruned.
+        dtype: Of mantissas and shares.
+    """
+
+    def __init__(self, problem: Problem, course: Course, masks: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+        magnitudes = {
+            name: weight.abs() * masks[name] if name in masks else weight for name, weight in problem.weights.items()
+        }
+        others = [layer for name, layer in problem.network.layers.items() if name not in masks]
+        edges = Edges.of(problem.layers, magnitudes, dtype)
+        self.sweep = Sweep(course, edges, Edges.of(others, magnitudes, dtype), torch.ones_like(course.pinned))
+
+    @property
+    def held(self) -> Tensor:
+        """See `Weights`."""
+        return self.sweep.edges.held
+
+    @property
+    def shares(self) -> Tensor:
+        """See `Weights`."""
+        return self.sweep.edges.shares
+
+    def run(self) -> None:
+        """See `Weights`."""
+        self.sweep.run()
+
+    def part(self, name: str) -> slice:
+        """See `Weights`."""
+        block = self.sweep.edges.blocks[name]
+        return slice(block.start, block.start + block.size)
+
+    def placed(self, name: str) -> Block:
+        """See `Weights`."""
+        return self.sweep.edges.blocks[name]
+
+    def in_order(self, names: Sequence[str], places: Places, threshold: float) -> NDArray[np.intp]:
+        """See `Weights`; shares that their type cannot tell from the threshold are computed anew."""
+        sweep = self.sweep
+        blocks = [sweep.edges.blocks[name] for name in names]
+        starts = np.array([block.start - blocks[0].start for block in blocks])
+        layers = np.searchsorted(starts, places, side="right") - 1
+        exact, positions = np.empty(len(places)), np.empty(len(places), dtype=np.int64)
+        for layer in np.unique(layers):
+            for own in np.split(own_all := np.flatnonzero(layers == layer), range(_AT_ONCE, len(own_all), _AT_ONCE)):
+                inside = torch.from_numpy(places[own] - starts[layer])
+                positions[own] = blocks[layer].positions(inside).numpy()
+                exact[own] = sweep.exact(names[layer], inside.to(sweep.memory.device)).cpu().numpy()
+        return in_order(exact, positions, layers, threshold)
+
+    def forget(self, left: Mapping[str, int], steps: int) -> bool:
+        """Forget channels that carry none, and weights that are gone from layers that can do with a list of the others."""
+        sweep, live, listed = self.sweep, self.sweep.live_labels(), self._sparse(left)
+        blocks = sweep.edges.blocks
+        spared = sweep.work(sweep.alive, _WEIGHT) - sweep.work(live, _WEIGHT)
+        spared += sum(_WEIGHT * (blocks[name].size - left[name]) for name in listed)
+        if spared * steps < _REBUILT * len(sweep.course.steps) + _WEIGHT * len(self.held):
+            return False
+        self.sweep = sweep.without(live, listed)
+        return True
+
+    def _sparse(self, left: Mapping[str, int]) -> list[str]:
+        """Names of layers of whose weights few are left."""
+        blocks = self.sweep.edges.blocks
+        return [
+            name
+            for name in self.sweep.listable.intersection(left)
+            if left[name] < (_FEW if blocks[name].listing is None else _FEWER) * blocks[name].size
+        ]
