@@ -53,6 +53,11 @@ class Geometry:
         return self.shape[1] * self.groups if self.transposed else self.shape[0]
 
     @property
+    def by_channel(self) -> bool:
+        """Each channel makes one other."""
+        return self.inputs == self.outputs == self.groups > 1
+
+    @property
     def axis(self) -> int:
         """Which axis of activations holds the channels."""
         return -1 if self.linear else 1

@@ -1,6 +1,7 @@
 """What layers do that hold all weights between their channels: products of matrices."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ class DenseLayer:
         touch: Where the slope in each of them goes, of the same shape; None: nowhere.
         fresh: It is overwritten, not added to.
         index: Which row each cell of each place reads, flat; None: each place its own.
-        gathered: What is read (places * cells, channels).
+        gathered: What is read (places * cells, channels), borrowed: others write there too.
+        arriving: The slopes of that, the same.
     """
 
     matrix: Tensor
@@ -31,6 +33,7 @@ class DenseLayer:
     fresh: bool
     index: Tensor | None
     gathered: Tensor
+    arriving: Tensor
 
     @property
     def rows(self) -> int:
@@ -44,7 +47,13 @@ class DenseLayer:
 
     def edges(self) -> Tensor:
         """In the type of counts (groups, outputs, cells * inputs), to be used before those of another layer."""
+        if self.matrix.dtype == self.gathered.dtype:
+            return self._as_they_lie
         return converted(self.matrix, self.gathered.dtype).view(len(self.matrix), self.rows, self.columns)
+
+    @cached_property
+    def _as_they_lie(self) -> Tensor:
+        return self.matrix.reshape(len(self.matrix), self.rows, self.columns)
 
     def take_down(self, slopes: Tensor) -> None:
         """Slopes in the edges (groups, outputs, cells * inputs)."""
@@ -86,30 +95,35 @@ def times_vector(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
 
     def backward() -> None:
         if touch is not None:
+            if not parallel:
+                layer.gather(padded)
             read = (vector.repeat(cells) if parallel else vector).to(touch.dtype)
             torch.addr(touch, coming.to(touch.dtype), read, beta=0 if layer.fresh else 1, alpha=factors[0], out=touch)
         apart = layer.index is not None and not parallel
-        found = torch.empty_like(vector) if apart else slope
+        found = layer.arriving.view(-1) if apart else slope
         first = 0.0 if apart else adds
         for place, (piece, part) in enumerate(zip(pieces, coming_pieces, strict=True)):
             matrix = sums[place] if parallel else edges(piece)
             torch.addmv(found, matrix.t(), part, beta=first, alpha=factors[0], out=found)
             first = 1.0
         if apart:
-            bring(padded_slope, layer.index, found.view(layer.gathered.shape), adds)  # type: ignore[arg-type]
+            bring(padded_slope, layer.index, layer.arriving, adds)  # type: ignore[arg-type]
 
     def slopes_at(_: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        if not parallel:
+            layer.gather(padded)
         return coming[rows] * vector[columns % inputs if parallel else columns] * factors[0]
 
     return forward, backward, slopes_at
 
 
 def times_matrix(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
-    """Many places: a matrix times a matrix."""
+    """Many places: a matrix times a matrix. What is read is gathered twice: that is sooner done than kept in memory."""
     (padded, padded_slope), (made, back) = ends.padded[0], ends.made
     read, touch = layer.gathered.view(len(made), layer.columns), layer.touch
     slope, adds, factors = ends.reads[0][1], ends.adds[0], ends.factors
     taken = None if touch is None else touch[0].view(layer.rows, layer.columns)
+    turned = back.t()
 
     def forward() -> None:
         layer.gather(padded)
@@ -117,16 +131,19 @@ def times_matrix(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
 
     def backward() -> None:
         if taken is not None:
-            sides = back.to(taken.dtype).t(), read.to(taken.dtype)
+            layer.gather(padded)
+            sides = turned.to(taken.dtype), read.to(taken.dtype)
             torch.addmm(taken, *sides, beta=0 if layer.fresh else 1, alpha=factors[0], out=taken)
         matrix = layer.edges()[0]
         if layer.index is None:
             torch.addmm(slope, back, matrix, beta=adds, alpha=factors[0], out=slope)
         else:
-            found = torch.mm(back, matrix).mul_(factors[0])
-            bring(padded_slope, layer.index, found.view(layer.gathered.shape), adds)
+            arriving = layer.arriving.view(read.shape)
+            torch.addmm(arriving, back, matrix, beta=0, alpha=factors[0], out=arriving)
+            bring(padded_slope, layer.index, layer.arriving, adds)
 
     def slopes_at(_: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        layer.gather(padded)
         return (back[:, rows] * read[:, columns]).sum(0) * factors[0]
 
     return forward, backward, slopes_at
@@ -151,6 +168,7 @@ def by_groups(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
     def backward() -> None:
         coming = apart(back, outputs) * factors[0]
         if layer.touch is not None:
+            layer.gather(padded)
             layer.take_down(torch.bmm(coming.transpose(1, 2), apart(layer.gathered, inputs)))
         found = torch.bmm(coming, layer.edges()).view(groups, places, cells, inputs).permute(1, 2, 0, 3)
         if layer.index is None:
@@ -159,6 +177,7 @@ def by_groups(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
             bring(padded_slope, layer.index, found.reshape(places * cells, -1), adds)
 
     def slopes_at(which: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        layer.gather(padded)
         coming, read = apart(back, outputs), apart(layer.gathered, inputs)
         return (coming[which, :, rows] * read[which, :, columns]).sum(1) * factors[0]
 

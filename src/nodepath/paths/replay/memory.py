@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.replay.edges import Edges
-from nodepath.paths.replay.steps import Course
+from nodepath.paths.replay.steps import Apply, Course, Step
 
 __all__ = ["Memory"]
 
@@ -26,6 +26,7 @@ class Memory:
             in the walk. Those of the sources are ones.
         slopes: The same of slopes.
         all_counts, all_slopes: The same in one piece.
+        borrowed: For what a layer reads and for the slopes of that, while it does so.
     """
 
     def __init__(self, course: Course, edges: Edges, fixed: Edges, alive: Tensor) -> None:
@@ -44,6 +45,14 @@ class Memory:
         self.all_slopes, self.slopes = self._laid_out(shapes)
         for number in used.intersection(course.sources):
             self.rows(number, self.counts).fill_(1)
+        most = max(map(self._read, course.steps), default=0)
+        self.borrowed = tuple(torch.empty(most, dtype=self.dtype, device=self.device) for _ in range(2))
+
+    def _read(self, step: Step) -> int:
+        """How many numbers a layer borrows memory for: what it reads, each as often as it does."""
+        if not isinstance(step, Apply) or step.index is None or step.site.geometry.by_channel:
+            return 0
+        return step.index.numel() * self.counts[step.reads[0]].shape[1]
 
     def channels(self, number: int) -> Tensor:
         """Which channels of a value are there, bool (channels of the network,)."""
@@ -55,7 +64,7 @@ class Memory:
 
     def let_go(self) -> None:
         """Free all of it."""
-        self.counts, self.slopes = {}, {}
+        self.counts, self.slopes, self.borrowed = {}, {}, ()
         self.all_counts = self.all_slopes = self.all_counts.new_empty(0)
 
     def _laid_out(self, shapes: Mapping[int, tuple[int, ...]]) -> tuple[Tensor, dict[int, Tensor]]:

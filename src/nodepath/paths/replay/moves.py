@@ -63,10 +63,11 @@ def _applied(memory: Memory, step: Apply, ends: Ends, *, fresh: bool) -> tuple[M
         return times_listed(ends, block, held, shares, index, fresh=fresh)
     matrix, touch = _edges(memory, step)
     counts = ends.reads[0][0]
-    if len(matrix) > 1 and matrix.shape[1] == matrix.shape[3] == 1:
-        return by_channel(ends, DenseLayer(matrix, touch, fresh, index, counts))
-    gathered = counts if index is None else counts.new_empty((len(index), counts.shape[1]))
-    layer = DenseLayer(matrix, touch, fresh, index, gathered)
+    if step.site.geometry.by_channel:
+        return by_channel(ends, DenseLayer(matrix, touch, fresh, index, counts, counts))
+    read = (0 if index is None else len(index), counts.shape[1])
+    gathered, arriving = (each[: math.prod(read)].view(read) for each in memory.borrowed)
+    layer = DenseLayer(matrix, touch, fresh, index, counts if index is None else gathered, arriving)
     if len(matrix) > 1:
         return by_groups(ends, layer)
     return times_vector(ends, layer) if len(ends.made[0]) == 1 else times_matrix(ends, layer)
