@@ -10,6 +10,9 @@ from nodepath.paths.replay.ends import Ends, Move, bring, put
 
 __all__ = ["added", "averaged", "free", "joined", "largest"]
 
+_MANY = 4
+"""Where a sum reads at least one of so many places, to multiply by zeros costs less than to look up the others."""
+
 
 @dataclass(frozen=True)
 class _Gathering:
@@ -99,6 +102,8 @@ def largest(ends: Ends, index: Tensor) -> tuple[Move, Move]:
 def averaged(ends: Ends, index: Tensor, weights: Tensor) -> tuple[Move, Move]:
     """Weighted sums over places."""
     (padded, slope), (made, back), adds = ends.padded[0], ends.made, ends.adds[0]
+    if _MANY * weights.shape[1] >= len(padded):
+        return _as_matrix(ends, index, weights)
     each, channels = weights.unsqueeze(1), padded.shape[1]
 
     def forward() -> None:
@@ -107,6 +112,21 @@ def averaged(ends: Ends, index: Tensor, weights: Tensor) -> tuple[Move, Move]:
 
     def backward() -> None:
         bring(slope, index, (back.unsqueeze(1) * weights.unsqueeze(2)).view(len(index), channels), adds)
+
+    return forward, backward
+
+
+def _as_matrix(ends: Ends, index: Tensor, weights: Tensor) -> tuple[Move, Move]:
+    """Weighted sums over many of the places."""
+    (read, slope), (made, back), adds = ends.reads[0], ends.made, ends.adds[0]
+    matrix = weights.new_zeros(len(made), len(read) + 1)
+    matrix = matrix.scatter_add_(1, index.view(weights.shape), weights)[:, :-1].contiguous()
+
+    def forward() -> None:
+        torch.mm(matrix, read, out=made)
+
+    def backward() -> None:
+        torch.addmm(slope, matrix.t(), back, beta=adds, out=slope)
 
     return forward, backward
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.replay.fused import fused
+from nodepath.paths.replay.means_first import means_first
 from nodepath.paths.replay.places import Axis, Reads, common, reading, table
 from nodepath.paths.replay.recording import Recording, Value
 from nodepath.paths.replay.steps import Course, Free, Layout, Step
@@ -53,13 +54,14 @@ class Draft:
     def finished(self) -> Course:
         """The course."""
         roots = _roots(self.labels, self.ties)
-        layouts = tuple(replace(layout, labels=roots[layout.labels]) for layout in self.layouts)
+        layouts = [replace(layout, labels=roots[layout.labels]) for layout in self.layouts]
         outputs = tuple(self.where[value].number for value in self.recording.outputs)
         pinned = torch.zeros(self.labels, dtype=torch.bool)
         for labels in (*self.pins, *(self.layouts[number].labels for number in outputs)):
             pinned[roots[labels]] = True
         steps = fused(_used(self.steps, outputs), outputs)
-        return Course(layouts, tuple(self.sources), outputs, tuple(steps), pinned)
+        layouts, steps = means_first(layouts, steps, outputs)
+        return Course(tuple(layouts), tuple(self.sources), outputs, tuple(steps), pinned)
 
     def held(self, layout: Layout) -> Held:
         """A new value."""

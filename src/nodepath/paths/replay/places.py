@@ -110,6 +110,7 @@ def layer_reads(
     return reads
 
 
+@lru_cache(maxsize=1024)
 def reading(axis: Axis, reads: Reads) -> tuple[Axis, Reads]:
     """The axis that reads another, and what each of its classes reads: classes, -1 for none.
 
@@ -122,6 +123,7 @@ def reading(axis: Axis, reads: Reads) -> tuple[Axis, Reads]:
     return made, tuple(rows[place] for place in made.firsts)
 
 
+@lru_cache(maxsize=1024)
 def common(left: Axis, right: Axis) -> tuple[Axis, Reads, Reads]:
     """The classes that two axes of one size have together, and which class of either each of them is in."""
     pairs = list(zip(left.classes, right.classes, strict=True))
@@ -137,6 +139,12 @@ def table(reads: Sequence[Reads], numbers: Sequence[int]) -> Tensor:
         reads: Of each axis.
         numbers: Of each axis of the input, how many places it has; what is beyond all of them stands for none.
     """
+    return _table(tuple(map(tuple, reads)), tuple(numbers))
+
+
+@lru_cache(maxsize=256)
+def _table(reads: tuple[Reads, ...], numbers: tuple[int, ...]) -> Tensor:
+    """See `table`; not to be written to."""
     found, none = torch.zeros(1, 1, dtype=torch.long), torch.zeros(1, 1, dtype=torch.bool)
     total = 1
     for rows, number in zip(reads, numbers, strict=True):
