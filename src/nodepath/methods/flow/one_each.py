@@ -25,7 +25,7 @@ _FEWER = 0.7
 _WEIGHT = 30
 """What a weight costs in each step, apart from its products: so many products at one place."""
 
-_REBUILT = 2_000_000
+_REBUILT = 3_000_000
 """What to build a step of the course anew costs, in such products."""
 
 _AT_ONCE = 1 << 12

@@ -9,7 +9,7 @@ from torch import Tensor
 from nodepath.paths.conversion import converted
 from nodepath.paths.replay.ends import Ends, Move, SlopesAt, bring, put
 
-__all__ = ["DenseLayer", "by_groups", "times_matrix", "times_vector"]
+__all__ = ["DenseLayer", "by_groups", "slopes_of_matrix", "times_matrix", "times_vector"]
 
 _PIECE = 1 << 17
 """So many edges of a matrix are converted at once: they stay in the caches until they are used."""
@@ -142,11 +142,19 @@ def times_matrix(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
             torch.addmm(arriving, back, matrix, beta=0, alpha=factors[0], out=arriving)
             bring(padded_slope, layer.index, layer.arriving, adds)
 
+    return forward, backward, slopes_of_matrix(ends, layer)
+
+
+def slopes_of_matrix(ends: Ends, layer: DenseLayer) -> SlopesAt:
+    """Slopes in some edges of one."""
+    (padded, _), (made, back) = ends.padded[0], ends.made
+
     def slopes_at(_: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         layer.gather(padded)
-        return (back[:, rows] * read[:, columns]).sum(0) * factors[0]
+        read = layer.gathered.view(len(made), layer.columns)
+        return (back[:, rows] * read[:, columns]).sum(0) * ends.factors[0]
 
-    return forward, backward, slopes_at
+    return slopes_at
 
 
 def by_groups(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:

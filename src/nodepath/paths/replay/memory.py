@@ -22,6 +22,7 @@ class Memory:
         alive: Of each label of channels, whether they are there, bool.
 
     Attributes:
+        labels: Number of a value -> those of the channels that are there.
         counts: Number of a value -> rows and columns, with a last row of zeros that stands for padding; or as it lies
             in the walk. Those of the sources are ones.
         slopes: The same of slopes.
@@ -35,11 +36,12 @@ class Memory:
         self.dtype = torch.float32 if self.device.type == "mps" else torch.float64  # which has no other
         layouts = course.layouts
         used = {number for step in course.steps for number in (*step.reads, step.makes)} | {*course.outputs}
+        self.labels = {number: layouts[number].labels[self.channels(number)] for number in sorted(used)}
         shapes = {
             number: tuple(layouts[number].shape)
             if layouts[number].channel is None
-            else (layouts[number].places + 1, int(self.channels(number).sum()))
-            for number in sorted(used)
+            else (layouts[number].places + 1, len(labels))
+            for number, labels in self.labels.items()
         }
         self.all_counts, self.counts = self._laid_out(shapes)
         self.all_slopes, self.slopes = self._laid_out(shapes)

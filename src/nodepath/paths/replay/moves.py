@@ -11,6 +11,7 @@ from nodepath.paths.replay.edges import Block
 from nodepath.paths.replay.ends import Bound, Ends, Move, SlopesAt
 from nodepath.paths.replay.listed_layers import times_listed
 from nodepath.paths.replay.memory import Memory
+from nodepath.paths.replay.small_layers import is_small, times_small_matrix
 from nodepath.paths.replay.steps import Add, Apply, Free, Join, Largest, Mean, Step
 from nodepath.paths.site import dense
 
@@ -70,6 +71,8 @@ def _applied(memory: Memory, step: Apply, ends: Ends, *, fresh: bool) -> tuple[M
     layer = DenseLayer(matrix, touch, fresh, index, counts if index is None else gathered, arriving)
     if len(matrix) > 1:
         return by_groups(ends, layer)
+    if is_small(ends, layer):
+        return times_small_matrix(ends, layer)
     return times_vector(ends, layer) if len(ends.made[0]) == 1 else times_matrix(ends, layer)
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nodepath.masks import count_true
 from nodepath.paths.replay.edges import Edges
 from nodepath.paths.replay.ends import Bound
 from nodepath.paths.replay.memory import Memory
@@ -133,10 +134,9 @@ class Sweep:
         """Of each label, whether flow runs through a channel that bears it, bool."""
         live, memory = self.course.pinned.clone(), self.memory
         for number in memory.counts:
-            layout = self.course.layouts[number]
-            if layout.channel is not None:
+            if self.course.layouts[number].channel is not None:
                 through = (memory.rows(number, memory.counts) * memory.rows(number, memory.slopes)).sum(0)
-                live[layout.labels[memory.channels(number)][(through > 0).cpu()]] = True
+                live[memory.labels[number]] |= (through > 0).cpu()
         return live & self.alive
 
     def work(self, live: Tensor, weight: int) -> int:
@@ -146,13 +146,11 @@ class Sweep:
             live: Of each label, bool: of these channels alone.
             weight: What each weight takes beside.
         """
-        total = 0
+        total, numbers = 0, {number: count_true(live[labels]) for number, labels in self.memory.labels.items()}
         for step in self.course.steps:
             if isinstance(step, Apply):
-                layouts = [self.course.layouts[number] for number in (step.reads[0], step.makes)]
-                before, after = (int(live[layout.labels].sum()) for layout in layouts)
-                cells = math.prod(step.site.geometry.shape[2:])
-                total += before * after * cells * (layouts[1].places + weight)
+                between = numbers[step.reads[0]] * numbers[step.makes] * math.prod(step.site.geometry.shape[2:])
+                total += between * (self.course.layouts[step.makes].places + weight)
         return total
 
     def without(self, live: Tensor, listed: Collection[str] = ()) -> "Sweep":
