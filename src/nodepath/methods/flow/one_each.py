@@ -1,6 +1,7 @@
 """Every weight is an edge of its own, in the memory of the sweep."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from nodepath.paths.replay.steps import Course
 from nodepath.paths.replay.sweep import Sweep
 
 __all__ = ["OneEach"]
+
+_SHRINKS = 0.75
+"""When so few of the weights are left, what carries no flow is looked for again."""
 
 _FEW = 0.5
 """So few of the weights of a layer are put on a list, where each costs twice as much."""
@@ -48,6 +52,7 @@ class OneEach:
         others = [layer for name, layer in problem.network.layers.items() if name not in masks]
         edges = Edges.of(problem.layers, magnitudes, dtype)
         self.sweep = Sweep(course, edges, Edges.of(others, magnitudes, dtype), torch.ones_like(course.pinned))
+        self._looked_at = math.inf
 
     @property
     def held(self) -> Tensor:
@@ -86,12 +91,15 @@ class OneEach:
                 exact[own] = sweep.exact(names[layer], inside.to(sweep.memory.device)).cpu().numpy()
         return in_order(exact, positions, layers, threshold)
 
-    def forget(self, left: Mapping[str, int], steps: int) -> bool:
+    def forget(self, alive: int, left: Callable[[], Mapping[str, int]], steps: int) -> bool:
         """Forget channels that carry none, and weights that are gone from layers that can do with a list of the others."""
-        sweep, live, listed = self.sweep, self.sweep.live_labels(), self._sparse(left)
+        if alive > _SHRINKS * self._looked_at:
+            return False
+        self._looked_at, numbers = alive, left()
+        sweep, live, listed = self.sweep, self.sweep.live_labels(), self._sparse(numbers)
         blocks = sweep.edges.blocks
-        spared = sweep.work(sweep.alive, _WEIGHT) - sweep.work(live, _WEIGHT)
-        spared += sum(_WEIGHT * (blocks[name].size - left[name]) for name in listed)
+        spared = sweep.work(_WEIGHT) - sweep.work(_WEIGHT, live)
+        spared += sum(_WEIGHT * (blocks[name].size - numbers[name]) for name in listed)
         if spared * steps < _REBUILT * len(sweep.course.steps) + _WEIGHT * len(self.held):
             return False
         self.sweep = sweep.without(live, listed)

@@ -14,15 +14,13 @@ from nodepath.errors import NonFiniteError
 from nodepath.masks import count_true
 from nodepath.methods.flow.lasting import Lasting
 from nodepath.methods.flow.one_each import OneEach
+from nodepath.methods.flow.parallel import Parallel
 from nodepath.methods.flow.threshold import Lowest, Pieces
 from nodepath.methods.flow.weights import Weights
 from nodepath.methods.problem import Problem
 from nodepath.paths.replay.steps import Course
 
 __all__ = ["Contest", "Thinning"]
-
-_SHRINKS = 0.75
-"""When so few of the weights are left, what carries no flow is looked for again."""
 
 _UNSURE = 4
 """So many units in the last place a share may be wrong, times the root of the number of places that it is summed over;
@@ -88,8 +86,12 @@ class Thinning:
         self._build(self.start)
 
     def _build(self, masks: Mapping[str, Tensor]) -> None:
-        self.weights: Weights = OneEach(self.problem, self.course, masks, self.dtype)
-        self._looked_at = math.inf
+        self.weights: Weights
+        if Parallel.pays(self.problem, self.course):
+            self.weights = Parallel(self.problem, self.course, masks)
+        else:
+            self.weights = OneEach(self.problem, self.course, masks, self.dtype)
+        self.dtype = self.weights.held.dtype
         self._cut_in_pieces()
         self.weights.sweep.calibrate()
 
@@ -203,16 +205,16 @@ class Thinning:
         return math.isfinite(largest) and all(lowest.threshold > lost for lowest in found.values())
 
     def _forget(self, steps: int) -> None:
-        """What carries no flow, if it may be much, and is worth it for so many steps."""
-        left = sum(contest.alive for contest in self.contests)
-        if left > _SHRINKS * self._looked_at:
-            return
-        self._looked_at = left
-        layers: dict[str, int] = {}
-        for contest in self.contests:
-            if contest.pruned and contest.left is not None:
-                layers |= contest.pieces.by_layer(contest.left)
-        if self.weights.forget(layers, steps):
+        """What carries no flow, if that is worth it for so many steps."""
+
+        def left() -> dict[str, int]:
+            layers: dict[str, int] = {}
+            for contest in self.contests:
+                if contest.pruned and contest.left is not None:
+                    layers |= contest.pieces.by_layer(contest.left)
+            return layers
+
+        if self.weights.forget(sum(contest.alive for contest in self.contests), left, steps):
             self._cut_in_pieces()
 
     def _first_of(self, contest: Contest, keep: int) -> dict[str, Tensor]:

@@ -1,15 +1,13 @@
 """What is thinned: weights in one piece of memory, and the sweep that tells what flows through each of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nodepath.methods.flow.threshold import Places
-from nodepath.paths.replay.edges import Block
 from nodepath.paths.replay.sweep import Sweep
 
 __all__ = ["Placed", "Weights", "in_order"]
@@ -65,11 +63,12 @@ class Weights(Protocol):
         """
         ...
 
-    def forget(self, left: Mapping[str, int], steps: int) -> bool:
+    def forget(self, alive: int, left: Callable[[], Mapping[str, int]], steps: int) -> bool:
         """Forget what carries no flow, if that is worth it.
 
         Args:
-            left: Of the layers of which some weights have been dropped, how many there are.
+            alive: How many weights there are.
+            left: Gives, for the layers of which some weights have been dropped, how many there are.
             steps: How many are to come.
 
         Returns:

@@ -9,15 +9,16 @@ from nodepath.paths.replay.ends import Ends, Move, SlopesAt, bring
 
 __all__ = ["is_small", "times_small_matrix"]
 
-_SMALL = 1 << 18
-"""Products of a matrix; for so many at most, OpenBLAS starts no threads, which would compete with those of torch."""
+_SMALL, _SMALL_VECTOR = 1 << 18, 9 << 10
+"""Products with a matrix, and with a vector; for so many at most, OpenBLAS starts no threads, which would compete with
+those of torch."""
 
 
 def is_small(ends: Ends, layer: DenseLayer) -> bool:
     """Whether a layer is, and can do with numpy: a matrix on the CPU in the type of counts."""
     made, matrix = ends.made[0], layer.matrix
-    products = len(made) * layer.rows * layer.columns
-    return products <= _SMALL and len(matrix) == 1 and matrix.device.type == "cpu" and matrix.dtype == made.dtype
+    products, most = len(made) * layer.rows * layer.columns, _SMALL if len(made) > 1 else _SMALL_VECTOR
+    return products <= most and len(matrix) == 1 and matrix.device.type == "cpu" and matrix.dtype == made.dtype
 
 
 def times_small_matrix(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:

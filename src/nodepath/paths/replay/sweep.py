@@ -7,7 +7,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nodepath.masks import count_true
 from nodepath.paths.replay.edges import Edges
 from nodepath.paths.replay.ends import Bound
 from nodepath.paths.replay.memory import Memory
@@ -135,18 +134,22 @@ class Sweep:
         live, memory = self.course.pinned.clone(), self.memory
         for number in memory.counts:
             if self.course.layouts[number].channel is not None:
-                through = (memory.rows(number, memory.counts) * memory.rows(number, memory.slopes)).sum(0)
+                ends = (memory.rows(number, each) for each in (memory.counts, memory.slopes))
+                through = torch.linalg.vecdot(*ends, dim=0)
                 live[memory.labels[number]] |= (through > 0).cpu()
         return live & self.alive
 
-    def work(self, live: Tensor, weight: int) -> int:
+    def work(self, weight: int, live: Tensor | None = None) -> int:
         """What a run takes, in products of a weight and a count: one at each place that a layer makes.
 
         Args:
-            live: Of each label, bool: of these channels alone.
             weight: What each weight takes beside.
+            live: Of each label, bool: of these channels alone.
         """
-        total, numbers = 0, {number: count_true(live[labels]) for number, labels in self.memory.labels.items()}
+        total, numbers = 0, {number: len(labels) for number, labels in self.memory.labels.items()}
+        if live is not None:
+            lives = live.numpy()
+            numbers = {n: int(lives.take(labels.numpy()).sum()) for n, labels in self.memory.labels.items()}
         for step in self.course.steps:
             if isinstance(step, Apply):
                 between = numbers[step.reads[0]] * numbers[step.makes] * math.prod(step.site.geometry.shape[2:])
