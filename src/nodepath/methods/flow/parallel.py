@@ -57,29 +57,25 @@ class Parallel:
     """
 
     def __init__(self, problem: Problem, course: Course, masks: Mapping[str, Tensor]) -> None:
-        parallel = parallel_layers(course)
-        sums: dict[str, Tensor] = {}
-        edges: dict[str, Layer] = {}
-        for name, layer in problem.network.layers.items():
-            weight = problem.weights[name].abs().double() * masks.get(name, 1.0)
-            sums[name] = weight.flatten(2).sum(2) if name in parallel else weight
-            edges[name] = with_one_cell(layer) if name in parallel else layer
+        parallel, layers = parallel_layers(course), problem.network.layers
+        weights = {name: weight.abs().double() for name, weight in problem.weights.items()}
+        weights |= {name: weights[name].mul_(mask) for name, mask in masks.items()}
+        sums = {name: weight.flatten(2).sum(2) if name in parallel else weight for name, weight in weights.items()}
+        edges = {name: with_one_cell(layer) if name in parallel else layer for name, layer in layers.items()}
         pruned, others = ([edges[name] for name in edges if (name in masks) is asked] for asked in (True, False))
-        of_pruned, of_others = (Edges.of(layers, sums, torch.float64) for layers in (pruned, others))
+        of_pruned, of_others = (Edges.of(each, sums, torch.float64) for each in (pruned, others))
         self.sweep = Sweep(without_cells(course, parallel), of_pruned, of_others, torch.ones_like(course.pinned))
+        size = sum(layer.size for layer in problem.layers)
+        self.held, self._shares = torch.empty(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+        self._kernels, self._positions = torch.empty(size, dtype=torch.long), torch.arange(size)
         self._blocks: dict[str, Block] = {}
-        held, kernels, start = [], [], 0
+        start = 0
         for layer in problem.layers:
             edge = of_pruned.blocks[layer.name]
             self._blocks[layer.name] = block = Block(layer, start, None, None, edge.exponent)
-            weight = problem.weights[layer.name].abs().double() * masks[layer.name]
-            held.append(block.cut(weight * 2.0**-edge.exponent).reshape(-1))
-            numbers = torch.arange(edge.start, edge.start + edge.size)
-            kernels.append(numbers.view(edge.shape).expand(block.shape).reshape(-1))
+            torch.mul(block.cut(weights[layer.name]), 2.0**-edge.exponent, out=block.view(self.held))
+            block.view(self._kernels).copy_(torch.arange(edge.start, edge.start + edge.size).view(edge.shape))
             start += block.size
-        self.held, self._kernels = torch.cat(held), torch.cat(kernels)
-        self._positions = torch.arange(start)
-        self._shares = torch.zeros_like(self.held)
         self._leave_out()
 
     @staticmethod
@@ -134,7 +130,7 @@ class Parallel:
         return True
 
     def _leave_out(self) -> None:
-        there = self.held.numpy().nonzero()[0]
+        there = (self.held.numpy() > 0).nonzero()[0]
         if len(there) < len(self.held):
             self.held, self._kernels, self._positions = (
                 torch.from_numpy(each.numpy().take(there)) for each in (self.held, self._kernels, self._positions)
