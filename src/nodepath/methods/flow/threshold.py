@@ -13,7 +13,7 @@ __all__ = ["Lowest", "Numbers", "Pieces", "Places"]
 _PIECE = 1 << 16
 """So many numbers are looked at at once: they stay in the caches between one look and the next."""
 
-_SAMPLE = 1 << 12, 1 << 14
+_SAMPLE = 1 << 10, 1 << 14
 """So large samples are at least and at most."""
 
 Numbers = NDArray[np.floating]

@@ -11,7 +11,7 @@ from nodepath.paths.replay.edges import Block
 from nodepath.paths.replay.ends import Bound, Ends, Move, SlopesAt
 from nodepath.paths.replay.listed_layers import times_listed
 from nodepath.paths.replay.memory import Memory
-from nodepath.paths.replay.small_layers import is_small, times_small_matrix
+from nodepath.paths.replay.small_layers import is_small, times_small_matrix, times_small_vector
 from nodepath.paths.replay.steps import Add, Apply, Free, Join, Largest, Mean, Step
 from nodepath.paths.site import dense
 
@@ -72,7 +72,8 @@ def _applied(memory: Memory, step: Apply, ends: Ends, *, fresh: bool) -> tuple[M
     if len(matrix) > 1:
         return by_groups(ends, layer)
     if is_small(ends, layer):
-        return times_small_matrix(ends, layer)
+        alone = index is None and len(ends.made[0]) == 1
+        return times_small_vector(ends, layer) if alone else times_small_matrix(ends, layer)
     return times_vector(ends, layer) if len(ends.made[0]) == 1 else times_matrix(ends, layer)
 
 

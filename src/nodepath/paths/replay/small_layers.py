@@ -7,7 +7,7 @@ from torch import Tensor
 from nodepath.paths.replay.dense_layers import DenseLayer, slopes_of_matrix
 from nodepath.paths.replay.ends import Ends, Move, SlopesAt, bring
 
-__all__ = ["is_small", "times_small_matrix"]
+__all__ = ["is_small", "times_small_matrix", "times_small_vector"]
 
 _SMALL, _SMALL_VECTOR = 1 << 18, 9 << 10
 """Products with a matrix, and with a vector; for so many at most, OpenBLAS starts no threads, which would compete with
@@ -19,6 +19,32 @@ def is_small(ends: Ends, layer: DenseLayer) -> bool:
     made, matrix = ends.made[0], layer.matrix
     products, most = len(made) * layer.rows * layer.columns, _SMALL if len(made) > 1 else _SMALL_VECTOR
     return products <= most and len(matrix) == 1 and matrix.device.type == "cpu" and matrix.dtype == made.dtype
+
+
+def times_small_vector(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:
+    """One place, which reads itself: a matrix times a vector."""
+    (made, back), factors, adds, fresh = ends.made, ends.factors, ends.adds[0], layer.fresh
+    matrix = layer.edges()[0].numpy()
+    read, slope, leaving, coming_back = (each.numpy()[0] for each in (*ends.reads[0], made, back))
+    taken = None if layer.touch is None else layer.touch[0].view(layer.rows, layer.columns).numpy()
+
+    def forward() -> None:
+        np.dot(matrix, read, out=leaving)
+        if factors[0] != 1.0:
+            np.multiply(leaving, factors[0], out=leaving)
+
+    def backward() -> None:
+        coming = coming_back if factors[0] == 1.0 else coming_back * factors[0]
+        if taken is not None and fresh:
+            np.multiply(coming[:, np.newaxis], read, out=taken)
+        elif taken is not None:
+            np.add(taken, np.multiply(coming[:, np.newaxis], read), out=taken)
+        if adds:
+            np.add(slope, np.dot(coming, matrix), out=slope)
+        else:
+            np.dot(coming, matrix, out=slope)
+
+    return forward, backward, slopes_of_matrix(ends, layer)
 
 
 def times_small_matrix(ends: Ends, layer: DenseLayer) -> tuple[Move, Move, SlopesAt]:

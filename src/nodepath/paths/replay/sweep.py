@@ -44,6 +44,7 @@ class Sweep:
         self._exponents = [0] * len(course.layouts)
         self._moves = self._bind()
         self._ends = self._leaving()
+        self._scaled: list[tuple[int, Tensor]] = []  # the same, by the exponents of the values
 
     @cached_property
     def most_places(self) -> int:
@@ -67,6 +68,7 @@ class Sweep:
             Whether no count has overflowed on the way, or come near to underflow.
         """
         fits = True
+        self._scaled.clear()
         for step, move in zip(self.course.steps, self._moves, strict=True):
             exponents = [self._exponents[number] for number in step.reads]
             exponent = max(exponents)
@@ -90,14 +92,15 @@ class Sweep:
         """
         for move in self._moves:
             move.forward()
-        top = max(self._exponents[number] for number, _ in self._ends)
-        scales = [2.0 ** max(self._exponents[number] - top, _LEAST_EXPONENT) for number, _ in self._ends]
-        ends = [(number, many * scale) for (number, many), scale in zip(self._ends, scales, strict=True)]
-        self.total = sum(float((self.memory.rows(number, self.memory.counts) * many).sum()) for number, many in ends)
+        if not self._scaled:
+            top = max(self._exponents[number] for number, _ in self._ends)
+            for number, many in self._ends:
+                self._scaled.append((number, many * 2.0 ** max(self._exponents[number] - top, _LEAST_EXPONENT)))
+        self.total = sum(float((self.memory.rows(number, self.memory.counts) * many).sum()) for number, many in self._scaled)
         if not 0 < self.total < math.inf:
             self.edges.shares.zero_()
             return
-        for number, many in ends:
+        for number, many in self._scaled:
             self.memory.rows(number, self.memory.slopes).copy_(many / self.total)
         for move in reversed(self._moves):
             move.backward()
