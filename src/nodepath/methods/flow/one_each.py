@@ -95,15 +95,16 @@ class OneEach:
         """Forget channels that carry none, and weights that are gone from layers that can do with a list of the others."""
         if alive > _SHRINKS * self._looked_at:
             return False
-        self._looked_at, numbers = alive, left()
-        sweep, live, listed = self.sweep, self.sweep.live_labels(), self._sparse(numbers)
-        blocks = sweep.edges.blocks
-        spared = sweep.work(_WEIGHT) - sweep.work(_WEIGHT, live)
-        spared += sum(_WEIGHT * (blocks[name].size - numbers[name]) for name in listed)
-        if spared * steps < _REBUILT * len(sweep.course.steps) + _WEIGHT * len(self.held):
+        sweep, blocks = self.sweep, self.sweep.edges.blocks
+        takes, costs = sweep.work(_WEIGHT), _REBUILT * len(sweep.course.steps) + _WEIGHT * len(self.held)
+        if takes * steps < costs:
             return False
-        self.sweep = sweep.without(live, listed)
-        return True
+        self._looked_at, numbers = alive, left()
+        live, listed = sweep.live_labels(), self._sparse(numbers)
+        spared = takes - sweep.work(_WEIGHT, live) + sum(_WEIGHT * (blocks[n].size - numbers[n]) for n in listed)
+        if spared * steps >= costs:
+            self.sweep = sweep.without(live, listed)
+        return spared * steps >= costs
 
     def _sparse(self, left: Mapping[str, int]) -> list[str]:
         """Names of layers of whose weights few are left."""

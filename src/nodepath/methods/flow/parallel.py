@@ -19,6 +19,9 @@ from nodepath.paths.replay.sweep import Sweep
 
 __all__ = ["Parallel"]
 
+_MOST = 1 << 20
+"""So many weights, of which lists in float64 stay in the caches; of more, half as many bytes each are sooner read."""
+
 _SEVERAL = 4
 """So many weights a kernel, on average, are worth it."""
 
@@ -81,10 +84,12 @@ class Parallel:
     @staticmethod
     def pays(problem: Problem, course: Course) -> bool:
         """Whether most weights are parallel to others."""
+        size = sum(layer.size for layer in problem.layers)
+        if size > _MOST or any(weight.device.type != "cpu" for weight in problem.weights.values()):
+            return False
         parallel = parallel_layers(course)
         edges = [layer.size // layer.cells if layer.name in parallel else layer.size for layer in problem.layers]
-        on_cpu = all(weight.device.type == "cpu" for weight in problem.weights.values())
-        return on_cpu and _SEVERAL * sum(edges) <= sum(layer.size for layer in problem.layers)
+        return _SEVERAL * sum(edges) <= size
 
     @property
     def shares(self) -> Tensor:
