@@ -80,9 +80,12 @@ def test_shares_are_those_of_a_walk(kind: str, forget: bool, semantics: Semantic
     laid_out = []
 
     @thorough(60)
-    @given(NETWORKS[kind](), RESOLUTIONS, st.integers(0, 99), st.sampled_from([1.0, 0.7, 0.3]))
-    def run(program: Program, resolution: str, seed: int, density: float) -> None:
-        laid_out.append(check(program, semantics, resolution, seed, density, forget=forget))
+    @given(NETWORKS[kind](), RESOLUTIONS, st.integers(0, 99), st.sampled_from([1.0, 0.7, 0.3]), st.booleans())
+    def run(program: Program, resolution: str, seed: int, density: float, by_numpy: bool) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in () if by_numpy else ("small_layers._SMALL", "small_layers._SMALL_VECTOR", "between._SMALL"):
+                patch.setattr(f"nodepath.paths.replay.{name}", 0)
+            laid_out.append(check(program, semantics, resolution, seed, density, forget=forget))
 
     run()
     assert any(laid_out)

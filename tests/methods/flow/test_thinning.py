@@ -43,10 +43,27 @@ def overlap(one: Choice, other: Choice) -> float:
     return nodepath.MaskSet(one.masks).overlap(nodepath.MaskSet(other.masks)).total
 
 
-@pytest.fixture(params=[0, 1 << 20], ids=["float32", "float64"], autouse=True)
-def shares_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of a large network, and of a small one."""
-    monkeypatch.setattr("nodepath.methods.flow.by_flow._SMALL", request.param)
+LARGE = {
+    "methods.flow.by_flow._SMALL": 0,  # shares in float32
+    "methods.flow.parallel._MOST": 0,
+    "paths.replay.between._SMALL": 0,
+    "paths.replay.small_layers._SMALL": 0,
+    "paths.replay.small_layers._SMALL_VECTOR": 0,
+}
+FORGETFUL = {"methods.flow.one_each._REBUILT": -(10**9)}
+AS_IF = {
+    "small": {},
+    "small and forgetful": FORGETFUL | {"methods.flow.parallel._MOST": 0},
+    "large": LARGE | FORGETFUL,
+    "large in float64": LARGE | FORGETFUL | {"methods.flow.by_flow._SMALL": 1 << 20},
+}
+"""How networks of several sizes are thinned; forgetful: channels and weights are forgotten whatever that costs."""
+
+
+@pytest.fixture(params=AS_IF, autouse=True)
+def as_if(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AS_IF[request.param].items():
+        monkeypatch.setattr(f"nodepath.{name}", value)
 
 
 @pytest.mark.parametrize("resolution", ["pixel", "channel"])

@@ -128,8 +128,8 @@ class Parallel:
 
     def forget(self, alive: int, left: Callable[[], Mapping[str, int]], steps: int) -> bool:
         """Leave out the weights that are gone, and with them those that carry no flow."""
-        del left, steps
-        if alive > _FEWER * len(self.held):
+        del left
+        if not steps or alive > _FEWER * len(self.held):
             return False
         self._leave_out()
         return True

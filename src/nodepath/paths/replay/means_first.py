@@ -129,10 +129,13 @@ class _Rebuilt:
             if isinstance(plan.step, Mean):
                 self._mean(plan.step, plan)
             elif plan.parts is None:
-                self.steps.append(replace(plan.step, reads=tuple(self.instead.get(n, n) for n in plan.step.reads)))
+                self._as_it_is(plan.step)
             else:
                 self._at_once(plan.step, plan)
         return self.layouts, self.steps
+
+    def _as_it_is(self, step: Step) -> None:
+        self.steps.append(replace(step, reads=tuple(self.instead.get(value, value) for value in step.reads)))
 
     def _value(self, like: int, places: int) -> int:
         """A new value of other places."""
@@ -170,6 +173,9 @@ class _Rebuilt:
         """Its means are means of what it reads."""
         (value,) = step.reads
         assert plan.parts is not None
+        if not len(plan.means.rows) and value not in self.where:
+            self._as_it_is(step)
+            return
         if len(plan.means.rows):
             self.where[step.makes] = self._means(value, plan.parts[0])
         if plan.itself is None:
