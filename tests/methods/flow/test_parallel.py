@@ -38,7 +38,9 @@ def head() -> tuple[nn.Module, ...]:
 
 NETWORKS = {
     "layers": lambda: nn.Sequential(conv(2, 6), nn.ReLU(), conv(6, 8), *head()),
-    "grouped": lambda: nn.Sequential(conv(2, 8), conv(8, 8, groups=2), nn.BatchNorm2d(8), conv(8, 8, groups=8), *head()),
+    "grouped": lambda: nn.Sequential(
+        conv(2, 8), conv(8, 8, groups=2), nn.BatchNorm2d(8), conv(8, 8, groups=8), *head()
+    ),
     "transposed": lambda: nn.Sequential(conv(2, 6), nn.ConvTranspose2d(6, 8, 3, 2, groups=2), *head()),
     "twice": Twice,
 }
@@ -87,7 +89,9 @@ def test_layers_that_are_not_pruned_carry_flow(method, request):
 
     def masks() -> nodepath.MaskSet:
         x = torch.zeros(1, 2, 8, 8)
-        return nodepath.prune(model, x, method, sparsity=0.9, resolution="channel", exclude="0.*", on_collapse="keep-one")
+        return nodepath.prune(
+            model, x, method, sparsity=0.9, resolution="channel", exclude="0.*", on_collapse="keep-one"
+        )
 
     found = masks()
     request.getfixturevalue("one_each")

@@ -23,7 +23,6 @@ from nodepath.paths import Network
 from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record
 from nodepath.paths.replay.steps import Layout
-from nodepath.paths.replay.sweep import Sweep
 from nodepath.paths.semantics import FLOW
 from nodepath.scores.path_flow import PathFlow
 

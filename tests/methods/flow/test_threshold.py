@@ -19,8 +19,22 @@ def test_pieces_are_of_one_layer_each_and_spans_hold_many_of_them(monkeypatch):
         *((0, 4), (4, 9), (9, 19), (19, 29), (29, 34), (34, 35), (35, 44), (44, 54)),
     ]
     assert pieces.layers.tolist() == [0, 1, 2, 2, 2, 3, 4, 5]
-    assert [(span.start, span.stop) for span, _ in pieces.spans] == [(0, 9), (9, 19), (19, 29), (29, 35), (35, 44), (44, 54)]
-    assert [(inside.start, inside.stop) for _, inside in pieces.spans] == [(0, 2), (2, 3), (3, 4), (4, 6), (6, 7), (7, 8)]
+    assert [(span.start, span.stop) for span, _ in pieces.spans] == [
+        (0, 9),
+        (9, 19),
+        (19, 29),
+        (29, 35),
+        (35, 44),
+        (44, 54),
+    ]
+    assert [(inside.start, inside.stop) for _, inside in pieces.spans] == [
+        (0, 2),
+        (2, 3),
+        (3, 4),
+        (4, 6),
+        (6, 7),
+        (7, 8),
+    ]
     assert pieces.by_layer(np.arange(8)) == {"a": 0, "b": 1, "c": 9, "d": 5, "e": 6, "f": 7}
 
 
@@ -28,7 +42,9 @@ def test_pieces_are_of_one_layer_each_and_spans_hold_many_of_them(monkeypatch):
 @pytest.mark.parametrize("sample", [(8, 64), (1 << 10, 1 << 14)])
 def test_the_lowest_go_and_each_layer_knows_how_many_are_left(piece, sample):
     @settings(deadline=None, max_examples=150, derandomize=True)
-    @given(sizes=SIZES, seed=st.integers(0, 99), kind=st.sampled_from(["spread", "tied", "sparse"]), share=st.floats(0, 1))
+    @given(
+        sizes=SIZES, seed=st.integers(0, 99), kind=st.sampled_from(["spread", "tied", "sparse"]), share=st.floats(0, 1)
+    )
     def run(sizes: list[int], seed: int, kind: str, share: float) -> None:
         draw = np.random.default_rng(seed)
         shares = np.exp(3 * draw.standard_normal(sum(sizes)))

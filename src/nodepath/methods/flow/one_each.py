@@ -92,7 +92,7 @@ class OneEach:
         return in_order(exact, positions, layers, threshold)
 
     def forget(self, alive: int, left: Callable[[], Mapping[str, int]], steps: int) -> bool:
-        """Forget channels that carry none, and weights that are gone from layers that can do with a list of the others."""
+        """Forget channels that carry none; of layers that can do with a list, weights that are gone."""
         if alive > _SHRINKS * self._looked_at:
             return False
         sweep, blocks = self.sweep, self.sweep.edges.blocks

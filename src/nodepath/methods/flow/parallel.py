@@ -11,7 +11,6 @@ from torch import Tensor
 from nodepath.methods.flow.threshold import Places
 from nodepath.methods.flow.weights import in_order
 from nodepath.methods.problem import Problem
-from nodepath.paths.layer import Layer
 from nodepath.paths.replay.edges import Block, Edges
 from nodepath.paths.replay.parallel import parallel_layers, with_one_cell, without_cells
 from nodepath.paths.replay.steps import Course
@@ -69,14 +68,14 @@ class Parallel:
         of_pruned, of_others = (Edges.of(each, sums, torch.float64) for each in (pruned, others))
         self.sweep = Sweep(without_cells(course, parallel), of_pruned, of_others, torch.ones_like(course.pinned))
         size = sum(layer.size for layer in problem.layers)
-        self.held, self._shares = torch.empty(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+        self._held, self._shares = torch.empty(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
         self._kernels, self._positions = torch.empty(size, dtype=torch.long), torch.arange(size)
         self._blocks: dict[str, Block] = {}
         start = 0
         for layer in problem.layers:
             edge = of_pruned.blocks[layer.name]
             self._blocks[layer.name] = block = Block(layer, start, None, None, edge.exponent)
-            torch.mul(block.cut(weights[layer.name]), 2.0**-edge.exponent, out=block.view(self.held))
+            torch.mul(block.cut(weights[layer.name]), 2.0**-edge.exponent, out=block.view(self._held))
             block.view(self._kernels).copy_(torch.arange(edge.start, edge.start + edge.size).view(edge.shape))
             start += block.size
         self._leave_out()
@@ -90,6 +89,11 @@ class Parallel:
         parallel = parallel_layers(course)
         edges = [layer.size // layer.cells if layer.name in parallel else layer.size for layer in problem.layers]
         return _SEVERAL * sum(edges) <= size
+
+    @property
+    def held(self) -> Tensor:
+        """See `Weights`."""
+        return self._held
 
     @property
     def shares(self) -> Tensor:
@@ -116,15 +120,13 @@ class Parallel:
 
     def in_order(self, names: Sequence[str], places: Places, threshold: float) -> NDArray[np.intp]:
         """See `Weights`."""
-        listed = torch.from_numpy(places + self._parts[names[0]].start)
-        inside, blocks = self._positions[listed], [self._blocks[name] for name in names]
-        starts = torch.tensor([block.start for block in blocks])
-        layers = torch.searchsorted(starts, inside, right=True) - 1
-        positions = torch.empty_like(inside)
-        for number in layers.unique().tolist():
-            own = layers == number
-            positions[own] = blocks[number].positions(inside[own] - blocks[number].start)
-        return in_order(self._shares[listed].numpy(), positions.numpy(), layers.numpy(), threshold)
+        listed, blocks = places + self._parts[names[0]].start, [self._blocks[name] for name in names]
+        inside, positions = self._positions.numpy().take(listed), np.empty_like(places)
+        layers = np.searchsorted([block.start for block in blocks], inside, side="right") - 1
+        for layer in np.unique(layers):
+            own = layers == layer
+            positions[own] = blocks[layer].positions(torch.from_numpy(inside[own] - blocks[layer].start)).numpy()
+        return in_order(self._shares.numpy().take(listed), positions, layers, threshold)
 
     def forget(self, alive: int, left: Callable[[], Mapping[str, int]], steps: int) -> bool:
         """Leave out the weights that are gone, and with them those that carry no flow."""
@@ -137,8 +139,8 @@ class Parallel:
     def _leave_out(self) -> None:
         there = (self.held.numpy() > 0).nonzero()[0]
         if len(there) < len(self.held):
-            self.held, self._kernels, self._positions = (
-                torch.from_numpy(each.numpy().take(there)) for each in (self.held, self._kernels, self._positions)
+            self._held, self._kernels, self._positions = (
+                torch.from_numpy(each.numpy().take(there)) for each in (self._held, self._kernels, self._positions)
             )
             self._shares = self._shares[: len(there)]
         starts = [block.start for block in self._blocks.values()] + [sum(block.size for block in self._blocks.values())]

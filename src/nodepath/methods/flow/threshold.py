@@ -189,4 +189,3 @@ class Lowest:
             if some[inside].any():
                 np.multiply(numbers[span], compared[span] > self.below, out=numbers[span])
         numbers[self.places] = 0
-

@@ -29,12 +29,15 @@ class Weights(Protocol):
     """Weights that become fewer.
 
     Attributes:
-        held: Their mantissas, layer by layer (weights,); 0: dropped.
         sweep: Of the network that they make.
     """
 
-    held: Tensor
     sweep: Sweep
+
+    @property
+    def held(self) -> Tensor:
+        """Their mantissas, layer by layer (weights,); 0: dropped."""
+        ...
 
     @property
     def shares(self) -> Tensor:
@@ -77,8 +80,6 @@ class Weights(Protocol):
         ...
 
 
-def in_order(
-    exact: NDArray[np.float64], positions: Places, layers: Places, threshold: float
-) -> NDArray[np.intp]:
+def in_order(exact: NDArray[np.float64], positions: Places, layers: Places, threshold: float) -> NDArray[np.intp]:
     """Smaller shares first; of those that are equal to 12 digits, the last in the order of layers and positions."""
     return np.lexsort((-positions, -layers, np.round(exact / threshold, 12)))

@@ -73,7 +73,9 @@ def _added_small(ends: Ends) -> tuple[Move, Move]:
     (left, left_slope), (right, right_slope) = ((read.numpy(), slope.numpy()) for read, slope in ends.reads)
 
     def forward() -> None:
-        first, second = (read if factor == 1.0 else read * factor for read, factor in zip((left, right), factors, strict=True))
+        first, second = (
+            read if factor == 1.0 else read * factor for read, factor in zip((left, right), factors, strict=True)
+        )
         np.add(first, second, out=made)
 
     def backward() -> None:

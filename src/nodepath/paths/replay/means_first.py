@@ -201,7 +201,7 @@ def _worth(step: Step, means: int, layouts: Sequence[Layout]) -> bool:
 def _through(step: Step, means: Tensor, layouts: Sequence[Layout]) -> Iterator[tuple[int, Tensor]]:
     """Of each value that a step reads, the means that its own are made of (means * cells, places)."""
     for value, index in _tables(step, layouts):
-        (places, cells), read = index.shape, layouts[value].places
+        cells, read = index.shape[1], layouts[value].places
         columns = (index + torch.arange(cells) * (read + 1)).flatten()
         found = means.new_zeros(len(means), cells * (read + 1))
         found.index_add_(1, columns, means.repeat_interleave(cells, 1))
@@ -242,5 +242,3 @@ def _different(rows: Tensor) -> _Means:
     again = torch.cat([found.rows, torch.zeros(1, rows.shape[1]).double()])[found.which]
     assert torch.allclose(again, rows, rtol=1e-9, atol=0.0), "two means that differ have one key"
     return found
-
-

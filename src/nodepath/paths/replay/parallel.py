@@ -1,4 +1,4 @@
-"""Layers whose cells are parallel edges: at a single place, all weights of a kernel lie between the same two channels."""
+"""Layers whose cells are parallel edges: at a single place, a kernel lies between the same two channels throughout."""
 
 import math
 from collections.abc import Collection

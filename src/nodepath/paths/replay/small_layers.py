@@ -1,8 +1,6 @@
 """What layers do that are so small that a call costs more than the product: numpy's take half as long as torch's."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nodepath.paths.replay.dense_layers import DenseLayer, slopes_of_matrix
 from nodepath.paths.replay.ends import Ends, Move, SlopesAt, bring

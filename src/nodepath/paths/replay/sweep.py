@@ -96,7 +96,9 @@ class Sweep:
             top = max(self._exponents[number] for number, _ in self._ends)
             for number, many in self._ends:
                 self._scaled.append((number, many * 2.0 ** max(self._exponents[number] - top, _LEAST_EXPONENT)))
-        self.total = sum(float((self.memory.rows(number, self.memory.counts) * many).sum()) for number, many in self._scaled)
+        self.total = sum(
+            float((self.memory.rows(number, self.memory.counts) * many).sum()) for number, many in self._scaled
+        )
         if not 0 < self.total < math.inf:
             self.edges.shares.zero_()
             return
