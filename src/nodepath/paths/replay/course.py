@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nodepath.paths.layer import Layer
+from nodepath.paths.nested import tensors_in
 from nodepath.paths.replay.channel_operators import CHANNEL_OPERATORS, MOVES_AXES
 from nodepath.paths.replay.draft import Draft, reading_of
 from nodepath.paths.replay.operator_calls import as_it_is
@@ -67,8 +69,18 @@ def _run_as_it_is(draft: Draft, step: Ran) -> None:
     reads = tuple(draft.as_walked(draft.where[value]).number for value in step.reads)
     for place, value in enumerate(step.makes):
         if value is not None:
-            layout = Layout(draft.recording.shapes[value.number])
-            draft.make(value, layout, partial(_free, reads, as_it_is(step, place)))
+            layout, run = Layout(draft.recording.shapes[value.number]), as_it_is(step, place)
+            if _of_ones_makes_ones(draft, step, reads, run):
+                draft.begin(value)
+            else:
+                draft.make(value, layout, partial(_free, reads, run))
+
+
+def _of_ones_makes_ones(draft: Draft, step: Ran, reads: tuple[int, ...], run: Callable[..., Tensor]) -> bool:
+    """Whether an input goes through unchanged, as when it is flattened."""
+    if not set(reads).issubset(draft.sources) or tensors_in((step.args, step.kwargs)):
+        return False
+    return bool((run(*(torch.ones(draft.layouts[number].shape) for number in reads)) == 1).all())
 
 
 def _free(reads: tuple[int, ...], run: Callable[..., Tensor], makes: int) -> Free:

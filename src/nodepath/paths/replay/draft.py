@@ -48,8 +48,7 @@ class Draft:
         self.sides: dict[str, tuple[Tensor, Tensor]] = {}
         self.sources: list[int] = []
         for source in recording.sources:
-            self.where[source] = self.held(Layout(recording.shapes[source.number]))
-            self.sources.append(self.where[source].number)
+            self.begin(source)
 
     def finished(self) -> Course:
         """The course."""
@@ -62,6 +61,11 @@ class Draft:
         steps = fused(_used(self.steps, outputs), outputs)
         layouts, steps = means_first(layouts, steps, outputs)
         return Course(tuple(layouts), tuple(self.sources), outputs, tuple(steps), pinned)
+
+    def begin(self, value: Value) -> None:
+        """File what is ones whatever flows."""
+        self.where[value] = self.held(Layout(self.recording.shapes[value.number]))
+        self.sources.append(self.where[value].number)
 
     def held(self, layout: Layout) -> Held:
         """A new value."""
