@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.replay.ends import Ends, Move, bring, put
+from nodepath.paths.replay.moved import moved, moves_alone
 
 __all__ = ["added", "averaged", "free", "joined", "largest"]
 
@@ -161,6 +162,11 @@ def _as_matrix(ends: Ends, index: Tensor, weights: Tensor) -> tuple[Move, Move]:
 
 def free(ends: Ends, run: Callable[..., Tensor]) -> tuple[Move, Move]:
     """Any function, whose slopes autograd finds."""
+    if len(ends.reads) == 1:
+        read = ends.reads[0][0]
+        index = moves_alone(run, read.shape, read.device)
+        if index is not None:
+            return moved(ends, index)
     (made, back), factors = ends.made, ends.factors
     ran: list[tuple[list[Tensor], Tensor]] = []
 
