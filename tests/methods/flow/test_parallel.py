@@ -32,6 +32,21 @@ class Twice(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Compensated(nn.Module):
+    """Two layers whose scales make up for one another, beside a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.first, self.second, self.head = conv(2, 6), conv(6, 6), conv(6, 6), nn.Linear(6, 3)
+        with torch.no_grad():
+            self.first.weight.mul_(2.0**40)
+            self.second.weight.mul_(2.0**-40)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head((x + self.second(self.first(x))).mean((2, 3)))
+
+
 def head() -> tuple[nn.Module, ...]:
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
 
@@ -43,6 +58,7 @@ NETWORKS = {
     ),
     "transposed": lambda: nn.Sequential(conv(2, 6), nn.ConvTranspose2d(6, 8, 3, 2, groups=2), *head()),
     "twice": Twice,
+    "compensated": Compensated,
 }
 
 
@@ -50,9 +66,11 @@ def network(kind: str, scale: float = 1.0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = NETWORKS[kind]()
+    last = [p for p in model.parameters() if p.ndim > 1][-2]
     with torch.no_grad():
         for weight in (p for p in model.parameters() if p.ndim > 1):
-            weight.mul_(torch.rand(weight.shape, generator=torch.Generator().manual_seed(1)) < 0.8).mul_(scale)
+            weight.mul_(torch.rand(weight.shape, generator=torch.Generator().manual_seed(1)) < 0.8)
+        last.mul_(scale)  # one layer alone: its exponent is its own
         next(model.parameters())[0, 0] = 0.5  # ties
     return model
 

@@ -241,3 +241,83 @@ def test_shares_asked_for_one_by_one_are_those_of_all(resolution, model):
         places = torch.randperm(block.size, generator=torch.Generator().manual_seed(0))
         found = sweep.exact(name, places)
         torch.testing.assert_close(found, block.view(sweep.edges.shares).flatten()[places], rtol=1e-9, atol=1e-15)
+
+
+class Beside(nn.Module):
+    """Six weights of next to no flow, which all goes on through one of the next layer, beside another layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.other, self.head = (nn.Linear(6, 6, bias=False) for _ in range(4))
+        with torch.no_grad():
+            for layer in (self.first, self.second, self.other, self.head):
+                layer.weight.fill_(1)
+            self.first.weight.mul_(2.0**-20)[1:] = 0
+            self.second.weight.zero_()[0, 0] = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second(self.first(x)) + self.other(x))
+
+
+def test_what_is_cut_off_has_lasted_until_then():
+    """79 weights carry flow, and after the first of two steps 73 are left."""
+    scores = by_flow(problem_of(Beside().double(), torch.zeros(1, 6), 37 / 144), 2).scores
+    assert scores["first.weight"][0].tolist() == pytest.approx([1] * 6, rel=1e-6)
+    assert scores["second.weight"][0, 0] == 2, "left until then, though nothing flows there any more"
+    assert float(scores["second.weight"].sum()) == 2
+
+
+class Padded(nn.Module):
+    """Zeros beside the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4 * 4, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(nn.functional.pad(x, (1, 1, 1, 1)).flatten(1))
+
+
+def test_zeros_beside_the_input_are_no_paths():
+    choice = by_flow(problem_of(Padded(), torch.zeros(1, 1, 2, 2), 4 / 16), 1)
+    kept = choice.masks["head.weight"].any(0).view(4, 4).nonzero()
+    assert kept.tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
+
+
+class TwoOutputs(nn.Module):
+    """Two layers of one input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.left(x), self.right(x)
+
+
+def test_outputs_keep_their_proportion_when_exponents_change():
+    problem = problem_of(TwoOutputs().double(), torch.zeros(1, 4), 1.0)
+    flowing = course(record(problem.network, FLOW), problem.network.layers)
+    every = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in problem.weights.items()}
+    sweep = Thinning(problem, flowing, every, (), 1, torch.float64).weights.sweep
+    sweep.run()
+    sweep.edges.blocks["left.weight"].view(sweep.edges.held).mul_(2.0**30)
+    sweep.calibrate()
+    sweep.run()
+    found = {name: float(block.view(sweep.edges.shares).sum()) for name, block in sweep.edges.blocks.items()}
+    sums = {
+        name: float(weight.abs().sum()) * (2.0**30 if "left" in name else 1) for name, weight in problem.weights.items()
+    }
+    assert found == pytest.approx({name: value / sum(sums.values()) for name, value in sums.items()}, rel=1e-12)
+
+
+def test_channels_without_flow_are_forgotten(monkeypatch):
+    monkeypatch.setattr("nodepath.methods.flow.one_each._REBUILT", -(10**9))
+    problem = problem_of(*zoo("resnet20"), 0.01)
+    flowing = course(record(problem.network, FLOW), problem.network.layers)
+    every = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in problem.weights.items()}
+    thinning = Thinning(problem, flowing, every, (Contest(problem.included, problem.keep, 270896),), 40)
+    for number in range(1, 31):
+        thinning.step(number, {0: on_schedule(problem.keep, 270896, number, 40)})
+    assert sum(weight.numel() for weight in problem.weights.values()) == 270896
+    assert len(thinning.weights.held) < 100_000
