@@ -8,7 +8,7 @@ from torch import Size, Tensor
 
 from nodepath.paths.replay.ends import Ends, Move, bring
 
-__all__ = ["moves_alone", "moved"]
+__all__ = ["moved", "moves_alone"]
 
 _MOST = 1 << 53
 """Larger whole numbers float64 does not hold."""
@@ -57,7 +57,7 @@ def moved(ends: Ends, index: Tensor) -> tuple[Move, Move]:
     there = (index >= 0).nonzero().flatten()
     index = index[there]
     whole = len(there) == len(leaving)
-    inverse = index.argsort() if len(index) == len(source) and len(index.unique()) == len(source) else None
+    inverse = _inverse(index, len(source))
 
     def forward() -> None:
         if whole:
@@ -79,3 +79,12 @@ def moved(ends: Ends, index: Tensor) -> tuple[Move, Move]:
             torch.index_select(arriving, 0, inverse, out=into)
 
     return forward, backward
+
+
+def _inverse(index: Tensor, size: int) -> Tensor | None:
+    """Where each of so many numbers goes, if each goes to one place."""
+    if len(index) != size:
+        return None
+    inverse = torch.full_like(index, -1)
+    inverse[index] = torch.arange(size, device=index.device)
+    return None if bool((inverse < 0).any()) else inverse
