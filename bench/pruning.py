@@ -16,17 +16,18 @@ from nodepath.methods.problem import Problem
 from nodepath.paths import Network
 from nodepath.scores import Subject
 
-MODELS = ("resnet20", "vgg19", "resnet18-tiny", "torchvision:resnet50", "torchvision:efficientnet_b0")
+MODELS = (*nodepath.models.names(), "torchvision:resnet50", "torchvision:efficientnet_b0")
 ITERATIONS = 100
-LOOPS = {"resnet20": 50, "torchvision:resnet50": 3}
+SMALL = ("convnet4", "lenet5", "mlp-6x100", "resnet20", "resnet32")
+LOOPS = {**dict.fromkeys(SMALL, 50), "torchvision:resnet50": 3}
 """So many iterations of the loop are timed, each of which does the same; else 5."""
 
-REPEATS = {"resnet20": 3}
+REPEATS = dict.fromkeys(SMALL, 3)
 """So often both are timed; else once, as long as that takes."""
 
 Prune = Callable[..., nodepath.MaskSet]
 
-REFERENCE = {"resnet20": 100, "resnet18-tiny": 15, "torchvision:resnet50": 10, "torchvision:efficientnet_b0": 10}
+REFERENCE = {**dict.fromkeys(SMALL, 100), "torchvision:resnet50": 10, "torchvision:efficientnet_b0": 10}
 """So many iterations of walks in float64, with whose masks ours are compared; else 15. Of all 100: docs/bench.md."""
 
 
