@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import nodepath
 from nodepath.methods.flow.thinning import Thinning
 from nodepath.paths.network import Network
-from nodepath.paths.replay import draft
+from nodepath.paths.replay import draft, means_first
 from nodepath.paths.replay.course import course
 from nodepath.paths.replay.recording import record
 from nodepath.paths.replay.steps import Apply, Course, Mean
@@ -110,8 +110,10 @@ def shares(kind: str) -> tuple[float, dict[str, Tensor]]:
     return total, {name: block.filled(block.view(sweep.edges.shares)) for name, block in sweep.edges.blocks.items()}
 
 
+@pytest.mark.parametrize("most", [0, 100, means_first._MOST])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_flow_is_the_same(kind, request):
+def test_flow_is_the_same(kind, most, request, monkeypatch):
+    monkeypatch.setattr(means_first, "_MOST", most)
     total, found = shares(kind)
     request.getfixturevalue("as_written")
     expected_total, expected = shares(kind)

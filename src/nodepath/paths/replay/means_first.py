@@ -45,7 +45,7 @@ def means_first(
     for step in reversed(steps):
         plan = _Plan(step, asked[step.makes].settled(layouts[step.makes].places), step.makes in whole)
         plans.append(plan)
-        if isinstance(step, Mean):
+        if isinstance(step, Mean) and len(step.index) * layouts[step.reads[0]].places <= _MOST:
             matrix = _matrix(step, layouts[step.reads[0]].places)
             source = asked[step.reads[0]]
             plan.parts = [source.ask(plan.means.rows @ matrix)]
@@ -126,10 +126,10 @@ class _Rebuilt:
     def run(self, plans: Sequence[_Plan]) -> tuple[list[Layout], list[Step]]:
         """All of them."""
         for plan in plans:
-            if isinstance(plan.step, Mean):
-                self._mean(plan.step, plan)
-            elif plan.parts is None:
+            if plan.parts is None:
                 self._as_it_is(plan.step)
+            elif isinstance(plan.step, Mean):
+                self._mean(plan.step, plan)
             else:
                 self._at_once(plan.step, plan)
         return self.layouts, self.steps

@@ -49,8 +49,8 @@ class Sweep:
     @cached_property
     def most_places(self) -> int:
         """Over how many places the share of a weight is summed at most."""
-        made = [self.course.layouts[step.makes].places for step in self.course.steps if isinstance(step, Apply)]
-        return max(made, default=1)
+        layouts = self.course.layouts
+        return max((layouts[n].places for n in self.memory.counts if layouts[n].channel is not None), default=1)
 
     @cached_property
     def listable(self) -> frozenset[str]:
