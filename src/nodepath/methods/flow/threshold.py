@@ -29,12 +29,14 @@ class Pieces:
         parts: Of the memory, counted from the first of the layers.
         layers: Of each piece, the number of its layer.
         spans: Parts of the memory that are looked at at once, and which pieces each of them is made of.
+        bounds: Where pieces begin, and the last one ends (pieces + 1,).
     """
 
     names: tuple[str, ...]
     parts: tuple[slice, ...]
     layers: NDArray[np.intp]
     spans: tuple[tuple[slice, slice], ...]
+    bounds: Places
 
     @classmethod
     def of(cls, sizes: dict[str, int]) -> "Pieces":
@@ -57,12 +59,12 @@ class Pieces:
                 else:
                     spans.append((parts[-1], slice(len(parts) - 1, len(parts))))
             start += size
-        return cls(tuple(sizes), tuple(parts), np.array(layers, dtype=np.intp), tuple(spans))
+        bounds = np.array([part.start for part in parts] + [start], dtype=np.int64)
+        return cls(tuple(sizes), tuple(parts), np.array(layers, dtype=np.intp), tuple(spans), bounds)
 
     def by_layer(self, numbers: NDArray[np.int64]) -> dict[str, int]:
         """Sums of one number a piece: name -> sum."""
-        found = np.zeros(len(self.names), dtype=np.int64)
-        np.add.at(found, self.layers, numbers)
+        found = np.bincount(self.layers, numbers, len(self.names)).astype(np.int64)
         return dict(zip(self.names, found.tolist(), strict=True))
 
 
@@ -167,8 +169,8 @@ class Lowest:
         first = in_order(places[close], threshold) if len(close) > 1 else np.zeros(1, dtype=np.intp)
         lower[close[first[: drop - int(np.count_nonzero(lower))]]] = True
         places = places[lower]
-        starts = np.searchsorted(places, [part.start for part in pieces.parts])
-        left: NDArray[np.int64] = high - np.diff(starts, append=len(places))
+        until = np.searchsorted(places, pieces.bounds)
+        left: NDArray[np.int64] = high - (until[1:] - until[:-1])
         return cls(pieces, threshold, below, places, left)
 
     def drop(self, held: Tensor, shares: Tensor, before: NDArray[np.int64] | None) -> None:
