@@ -100,7 +100,8 @@ def _between(scores: Collection[Tensor], k: int, low: float, high: float) -> flo
     first = next(iter(scores))
     near = torch.empty(sum(numbers), dtype=first.dtype, device=first.device)
     for part, score in zip(torch.split(near, numbers), scores, strict=True):
-        part.copy_(score[_in(score, low, high)])  # layer by layer: all at once, they would be there twice
+        # layer by layer: all at once, they would be there twice
+        part.copy_(score.flatten() if len(part) == score.numel() else score[_in(score, low, high)])
     if near.device.type == "cpu" and near.dtype != torch.bfloat16:
         values = near.numpy()  # in place, where torch would take two more copies
         values.partition(place)

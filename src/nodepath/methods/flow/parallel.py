@@ -137,8 +137,9 @@ class Parallel:
         return True
 
     def _leave_out(self) -> None:
-        there = (self.held.numpy() > 0).nonzero()[0]
-        if len(there) < len(self.held):
+        alive = self.held.numpy() > 0
+        if not alive.all():
+            there = alive.nonzero()[0]
             self._held, self._kernels, self._positions = (
                 torch.from_numpy(each.numpy().take(there)) for each in (self._held, self._kernels, self._positions)
             )
