@@ -24,7 +24,7 @@ _MOST = 1 << 20
 _SEVERAL = 4
 """So many weights a kernel, on average, are worth it."""
 
-_FEWER = 0.8
+_FEWER = 0.7
 """If so few of the weights are left, the others are left out."""
 
 
