@@ -122,6 +122,16 @@ def test_flow_is_the_same(kind, most, request, monkeypatch):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_means_that_cannot_be_told_apart_by_their_keys_stay_apart(kind, request, monkeypatch):
+    monkeypatch.setattr(means_first, "_mixture", lambda places: torch.ones(places, dtype=torch.float64))
+    _, found = shares(kind)
+    request.getfixturevalue("as_written")
+    _, expected = shares(kind)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-10, atol=1e-15)
+
+
 @pytest.mark.parametrize(
     ("kind", "fewer"),
     [

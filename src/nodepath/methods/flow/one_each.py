@@ -95,11 +95,12 @@ class OneEach:
         """Forget channels that carry none; of layers that can do with a list, weights that are gone."""
         if alive > _SHRINKS * self._looked_at:
             return False
+        self._looked_at = alive
         sweep, blocks = self.sweep, self.sweep.edges.blocks
         takes, costs = sweep.work(_WEIGHT), _REBUILT * len(sweep.course.steps) + _WEIGHT * len(self.held)
         if takes * steps < costs:
             return False
-        self._looked_at, numbers = alive, left()
+        numbers = left()
         live, listed = sweep.live_labels(), self._sparse(numbers)
         spared = takes - sweep.work(_WEIGHT, live) + sum(_WEIGHT * (blocks[n].size - numbers[n]) for n in listed)
         if spared * steps >= costs:

@@ -240,5 +240,5 @@ def _different(rows: Tensor) -> _Means:
     numbers[order] = np.arange(len(order))
     found = _Means(rows[firsts[order]], torch.from_numpy(numbers[inverse.reshape(-1)]))
     again = torch.cat([found.rows, torch.zeros(1, rows.shape[1]).double()])[found.which]
-    assert torch.allclose(again, rows, rtol=1e-9, atol=0.0), "two means that differ have one key"
-    return found
+    # two that differ may have one key, once in thousands of networks: then each is made by itself
+    return found if torch.allclose(again, rows, rtol=1e-9, atol=0.0) else _Means(rows, torch.arange(len(rows)))
