@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from nodepath.paths.replay import between
+from nodepath.paths.replay.dense_layers import DenseLayer
 from nodepath.paths.replay.ends import Ends, Move
+from nodepath.paths.replay.small_layers import is_small
 
 PLACES, CHANNELS = 6, 3
 DRAW = torch.Generator().manual_seed(0)
@@ -65,3 +67,18 @@ def test_counts_and_slopes_are_those_of_autograd(kind, adds, factors, large, mon
     torch.testing.assert_close(found.made[0], expected.detach(), rtol=1e-14, atol=0)
     for (_, slope), grad, add, old in zip(found.reads, grads, adds, before, strict=False):
         torch.testing.assert_close(slope, grad + add * old, rtol=1e-14, atol=1e-16)
+
+
+@pytest.mark.parametrize(
+    ("places", "outputs", "inputs", "small"),
+    [(1, 95, 97, True), (1, 96, 96, False), (64, 64, 64, True), (64, 64, 65, False)],
+)
+def test_numpy_multiplies_only_where_it_starts_no_threads(places, outputs, inputs, small):
+    counts, made = torch.zeros(places, inputs).double(), torch.zeros(places, outputs).double()
+    layer = DenseLayer(
+        torch.zeros(1, outputs, 1, inputs).double(), None, fresh=True, index=None, gathered=counts, arriving=counts
+    )
+    ends = Ends([(counts, counts)], [(counts, counts)], (made, made), [0.0], [1.0])
+    assert is_small(ends, layer) is small
+    single = DenseLayer(layer.matrix.float(), None, fresh=True, index=None, gathered=counts, arriving=counts)
+    assert not is_small(ends, single)

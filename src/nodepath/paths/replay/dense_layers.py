@@ -53,7 +53,7 @@ class DenseLayer:
 
     @cached_property
     def _as_they_lie(self) -> Tensor:
-        return self.matrix.reshape(len(self.matrix), self.rows, self.columns)
+        return self.matrix.view(len(self.matrix), self.rows, self.columns)
 
     def take_down(self, slopes: Tensor) -> None:
         """Slopes in the edges (groups, outputs, cells * inputs)."""

@@ -7,7 +7,7 @@ from nodepath.paths.replay.ends import Ends, Move, SlopesAt, bring
 
 __all__ = ["is_small", "times_small_matrix", "times_small_vector"]
 
-_SMALL, _SMALL_VECTOR = 1 << 18, 9 << 10
+_SMALL, _SMALL_VECTOR = 1 << 18, (9 << 10) - 1
 """Products with a matrix, and with a vector; for so many at most, OpenBLAS starts no threads, which would compete with
 those of torch."""
 
